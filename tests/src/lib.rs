@@ -1,0 +1,1 @@
+//! raftduck-tests
