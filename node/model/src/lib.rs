@@ -6,6 +6,7 @@ pub mod codec;
 pub mod column;
 pub mod command;
 pub mod hash;
+pub mod ident;
 pub mod ids;
 pub mod limits;
 pub mod meta;
