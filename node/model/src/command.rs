@@ -150,11 +150,18 @@ impl Table {
                 Ok(crate::table::Column {
                     name: input.text("column name")?,
                     kind: input.text("column type")?.parse().map_err(|_| DecodeError::Invalid("unknown column type"))?,
-                    nullable: input.u8("nullable")? != 0,
+                    nullable: match input.u8("nullable")? {
+                        0 => false,
+                        1 => true,
+                        other => return Err(DecodeError::Unknown { what: "nullable", value: other.into() }),
+                    },
                     default: input.option("default", |input| input.text("default"))?,
                 })
             })
-            .collect::<Result<_, DecodeError>>()?;
+            .collect::<Result<Vec<_>, DecodeError>>()?;
+        if key >= columns.len() {
+            return Err(DecodeError::Invalid("the key is none of the table's columns"));
+        }
         Ok(Self { id, name, version, columns, key })
     }
 }

@@ -26,3 +26,9 @@ pub const KEYS_PER_PARTITION: usize = 100_000;
 pub const KEY_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// How far a leader's clock may carry log time forward in one entry.
 pub const LOG_TIME_JUMP: Duration = Duration::from_secs(60 * 60);
+/// Partitions of one cluster: eight times what the design is drawn for.
+pub const PARTITIONS: u32 = 4_096;
+/// Tables of one cluster; the catalog goes whole to every store.
+pub const TABLES: usize = 4_096;
+/// The name of a table or column.
+pub const NAME_BYTES: usize = 255;

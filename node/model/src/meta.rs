@@ -4,12 +4,14 @@
 //! `tests/golden.rs` holds the text. Field names are on volumes: add, never rename or reuse.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{ClusterId, Epoch, PartitionId, ReplicaId, SchemaVersion, StoreId, TableId};
-use crate::limits;
+use crate::ids::{ClusterId, Epoch, PartitionId, ReplicaId, StoreId, TableId};
 use crate::table::{Column, Table};
+
+mod apply;
 
 /// The level of everything this build writes on disk and on the wire.
 pub const LEVEL: u32 = 1;
@@ -165,6 +167,9 @@ pub enum MetaError {
         /// What is wrong, and what would be right.
         reason: String,
     },
+    /// The command needs a cluster, and there is none yet.
+    #[error("the cluster was not bootstrapped yet: run `raftduck bootstrap`")]
+    NotBootstrapped,
     /// A table of that name exists.
     #[error("table {name:?} exists already")]
     TableExists {
@@ -193,6 +198,12 @@ pub enum MetaError {
         /// How many there may be.
         limit: usize,
     },
+    /// The cluster would have too many tables.
+    #[error("a cluster has at most {limit} tables: drop one first")]
+    TooManyTables {
+        /// How many there may be.
+        limit: usize,
+    },
     /// The command does not hold together.
     #[error("{reason}")]
     Invalid {
@@ -207,151 +218,16 @@ impl Meta {
         self.partitions.get((id.0 as usize).checked_sub(1)?)
     }
 
+    /// How many partitions there are, for ever; none before the cluster was bootstrapped.
+    pub fn partition_count(&self) -> Option<NonZeroU32> {
+        NonZeroU32::new(self.partitions.len() as u32)
+    }
+
     /// The table of that name, without regard to ASCII case.
     pub fn table(&self, name: &str) -> Option<&Table> {
         self.tables.values().find(|table| table.name.eq_ignore_ascii_case(name))
     }
-
-    /// The one door through which this state changes.
-    pub fn apply(&mut self, command: MetaCommand) -> Result<MetaReply, MetaError> {
-        match command {
-            MetaCommand::Bootstrap { cluster, stores, replicas, partitions, replication } => {
-                self.bootstrap(cluster, stores, replicas, partitions, replication)
-            }
-            MetaCommand::RegisterStore { store, info } => {
-                if self.stores.get(&store) != Some(&info) {
-                    self.stores.insert(store, info);
-                    self.epoch.0 += 1;
-                }
-                Ok(MetaReply::Done)
-            }
-            MetaCommand::PartitionCreated { partition } => {
-                let index = (partition.0 as usize).wrapping_sub(1);
-                let Some(entry) = self.partitions.get_mut(index) else {
-                    return Err(MetaError::Invalid { reason: format!("there is no partition {partition}") });
-                };
-                if entry.state == PartitionState::Creating {
-                    entry.state = PartitionState::Created;
-                    self.epoch.0 += 1;
-                }
-                Ok(MetaReply::Done)
-            }
-            MetaCommand::CreateTable { name, columns, key, if_not_exists } => {
-                self.create_table(name, columns, key, if_not_exists)
-            }
-            MetaCommand::DropTable { name, if_exists } => match self.table(&name).map(|table| table.id) {
-                Some(id) => {
-                    self.tables.remove(&id);
-                    self.catalog_version += 1;
-                    Ok(MetaReply::Done)
-                }
-                None if if_exists => Ok(MetaReply::Done),
-                None => Err(MetaError::NoSuchTable { name }),
-            },
-            MetaCommand::AddColumn { table, column, if_not_exists } => self.add_column(table, column, if_not_exists),
-        }
-    }
-
-    fn bootstrap(
-        &mut self,
-        cluster: ClusterId,
-        stores: Vec<(StoreId, StoreInfo)>,
-        replicas: Vec<Replica>,
-        partitions: u32,
-        replication: u32,
-    ) -> Result<MetaReply, MetaError> {
-        if let Some(found) = self.cluster {
-            return if found == cluster {
-                Ok(MetaReply::Done)
-            } else {
-                Err(MetaError::OtherCluster { found, asked: cluster })
-            };
-        }
-        if partitions == 0 || replication == 0 || replication as usize > stores.len() {
-            let reason = format!(
-                "{partitions} partitions of {replication} copies cannot be placed on {} stores: \
-                 it takes at least one partition and as many stores as copies",
-                stores.len()
-            );
-            return Err(MetaError::BadBootstrap { reason });
-        }
-        self.cluster = Some(cluster);
-        self.level = LEVEL;
-        self.next_replica = ReplicaId(replicas.iter().map(|replica| replica.id.0 + 1).max().unwrap_or(1));
-        self.next_table = TableId(1);
-        self.replicas = replicas;
-        let order: Vec<StoreId> = stores.iter().map(|(id, _)| *id).collect();
-        self.stores.extend(stores);
-        self.partitions = (0..partitions)
-            .map(|index| Partition {
-                id: PartitionId(index + 1),
-                replicas: (0..replication)
-                    .map(|copy| self.new_replica(order[(index + copy) as usize % order.len()]))
-                    .collect(),
-                state: PartitionState::Creating,
-            })
-            .collect();
-        self.epoch.0 += 1;
-        Ok(MetaReply::Done)
-    }
-
-    fn new_replica(&mut self, store: StoreId) -> Replica {
-        let id = self.next_replica;
-        self.next_replica.0 += 1;
-        Replica { id, store }
-    }
-
-    fn create_table(
-        &mut self,
-        name: String,
-        columns: Vec<Column>,
-        key: usize,
-        if_not_exists: bool,
-    ) -> Result<MetaReply, MetaError> {
-        if let Some(table) = self.table(&name) {
-            return match if_not_exists {
-                true => Ok(MetaReply::Table { table: table.clone() }),
-                false => Err(MetaError::TableExists { name }),
-            };
-        }
-        check_columns(columns.len())?;
-        if key >= columns.len() {
-            return Err(MetaError::Invalid { reason: format!("table {name:?} has no column {key} to partition by") });
-        }
-        let id = self.next_table;
-        self.next_table.0 += 1;
-        let table = Table { id, name, version: SchemaVersion(1), columns, key };
-        self.tables.insert(id, table.clone());
-        self.catalog_version += 1;
-        Ok(MetaReply::Table { table })
-    }
-
-    fn add_column(&mut self, name: String, column: Column, if_not_exists: bool) -> Result<MetaReply, MetaError> {
-        let Some(table) = self.tables.values_mut().find(|table| table.name.eq_ignore_ascii_case(&name)) else {
-            return Err(MetaError::NoSuchTable { name });
-        };
-        if table.column(&column.name).is_some() {
-            return match if_not_exists {
-                true => Ok(MetaReply::Table { table: table.clone() }),
-                false => Err(MetaError::ColumnExists { table: name, column: column.name }),
-            };
-        }
-        check_columns(table.columns.len() + 1)?;
-        if !column.nullable && column.default.is_none() {
-            let reason = format!("column {:?} is NOT NULL, so it needs a DEFAULT for the rows that are there", column.name);
-            return Err(MetaError::Invalid { reason });
-        }
-        table.columns.push(column);
-        table.version.0 += 1;
-        let table = table.clone();
-        self.catalog_version += 1;
-        Ok(MetaReply::Table { table })
-    }
 }
 
-fn check_columns(columns: usize) -> Result<(), MetaError> {
-    match columns <= limits::COLUMNS {
-        true => Ok(()),
-        false => Err(MetaError::TooManyColumns { columns, limit: limits::COLUMNS }),
-    }
-}
+#[cfg(test)]
+mod tests;
