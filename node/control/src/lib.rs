@@ -1,1 +1,3 @@
-//! raftduck-control
+//! The stateless gateway: HTTP in, rows and statements out to the stores.
+
+pub mod ingest;
