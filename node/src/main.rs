@@ -1,1 +1,48 @@
-fn main() {}
+//! `raftduck`: one program for every process of a cluster, and for the people who use one.
+
+mod bench;
+mod bootstrap;
+mod cli;
+mod client;
+mod demo;
+mod local;
+mod logs;
+mod machine;
+mod roles;
+mod shutdown;
+mod supervisor;
+mod tables;
+
+use std::process::ExitCode;
+
+use cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = cli::parse();
+    if matches!(cli.command, Command::QueryProcess) {
+        // Before logs and runtime: the child's memory and standard streams are the statement's.
+        return raftduck_engine::run_child();
+    }
+    match logs::start(&cli.log).and_then(|()| run(cli)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("raftduck: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[tokio::main]
+async fn run(cli: Cli) -> anyhow::Result<()> {
+    match cli.command {
+        Command::Demo(options) => demo::run(options).await,
+        Command::Dev(options) => local::dev(options, &cli.log.log_level).await,
+        Command::Worker(options) => roles::worker(options).await,
+        Command::Control(options) => roles::control(options).await,
+        Command::Bootstrap(options) => bootstrap::command(options).await,
+        Command::Sql(options) => client::sql(options).await,
+        Command::Status(options) => client::status(options).await,
+        Command::Bench(command) => bench::run(command).await,
+        Command::QueryProcess => Ok(()),
+    }
+}

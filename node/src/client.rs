@@ -1,0 +1,78 @@
+//! `raftduck sql` and `raftduck status`.
+
+use comfy_table::{Table, presets};
+use raftduck_wire::client::{Client, ClientConfig, ClientError};
+use raftduck_wire::http::{DdlAnswer, RowsAnswer, SqlAnswer, SqlRequest};
+use serde_json::Value;
+
+use crate::cli::{ServerOptions, SqlOptions};
+use crate::tables::Text;
+
+fn connect(options: &ServerOptions) -> Result<Client, ClientError> {
+    Client::new(&options.url, ClientConfig { token: Some(options.token.clone()), ..ClientConfig::default() })
+}
+
+/// The command `sql`.
+///
+/// # Errors
+/// What the server said.
+pub async fn sql(options: SqlOptions) -> anyhow::Result<()> {
+    let client = connect(&options.server)?;
+    let key = uuid::Uuid::now_v7().to_string();
+    let reply: Value = client.statement(&SqlRequest::new(options.statement), Some(&key)).await?;
+    if let Ok(answer) = serde_json::from_value::<SqlAnswer>(reply.clone()) {
+        let head = answer.columns.iter().map(|column| column.name.clone()).collect();
+        println!("{}", Text::from_json(head, &answer.rows).table());
+        let partial = if answer.is_partial { ", PARTIAL" } else { "" };
+        println!("{} rows in {:.1} ms{partial}", answer.row_count, answer.elapsed_ms);
+    } else if let Ok(answer) = serde_json::from_value::<RowsAnswer>(reply.clone()) {
+        println!("{} rows into {} in {:.1} ms", answer.rows, answer.table, answer.elapsed_ms);
+    } else if let Ok(answer) = serde_json::from_value::<DdlAnswer>(reply.clone()) {
+        println!("{} in {:.1} ms", answer.done, answer.elapsed_ms);
+    } else {
+        println!("{reply}");
+    }
+    Ok(())
+}
+
+/// The command `status`.
+///
+/// # Errors
+/// What the server said.
+pub async fn status(options: ServerOptions) -> anyhow::Result<()> {
+    let cluster = connect(&options)?.cluster().await?;
+    match &cluster.cluster {
+        Some(id) => println!("cluster {id}, level {}, epoch {}", cluster.level, cluster.epoch),
+        None => println!("no cluster yet: run raftduck bootstrap"),
+    }
+    let mut stores = table(["store", "address", "connected", "leads"]);
+    for store in &cluster.stores {
+        let connected = if store.connected { "yes" } else { "NO" };
+        stores.add_row([&store.id, &store.address, connected, &store.leads.to_string()]);
+    }
+    println!("{stores}");
+    let mut partitions = table(["partition", "term", "leader", "replicas (applied)"]);
+    for partition in std::iter::once(&cluster.meta).chain(&cluster.partitions) {
+        let name = if partition.id == 0 { "meta".to_owned() } else { partition.id.to_string() };
+        let replicas = partition.replicas.iter().map(|replica| {
+            let applied = replica.applied.map_or_else(|| "?".to_owned(), |applied| applied.to_string());
+            format!("{} {applied}", short(&replica.store))
+        });
+        let replicas = replicas.collect::<Vec<_>>().join(", ");
+        let leader = partition.leader.as_deref().map_or("none", short);
+        partitions.add_row([&name, &partition.term.to_string(), leader, &replicas]);
+    }
+    println!("{partitions}");
+    Ok(())
+}
+
+fn table(head: [&str; 4]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_FULL_CONDENSED).set_header(head);
+    table
+}
+
+/// Enough of a UUID to tell a cluster's stores apart.
+fn short(id: &str) -> &str {
+    id.get(..8).unwrap_or(id)
+}
