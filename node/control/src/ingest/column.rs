@@ -43,8 +43,17 @@ pub(super) enum Column {
     Time(PrimitiveBuilder<Time64MicrosecondType>),
     Timestamp(PrimitiveBuilder<TimestampMicrosecondType>),
     Interval(IntervalMonthDayNanoBuilder),
-    List { field: FieldRef, ends: Vec<i32>, valid: BooleanBufferBuilder, items: Box<Column> },
-    Struct { fields: Fields, valid: BooleanBufferBuilder, columns: Vec<Column> },
+    List {
+        field: FieldRef,
+        ends: Vec<i32>,
+        valid: BooleanBufferBuilder,
+        items: Box<Column>,
+    },
+    Struct {
+        fields: Fields,
+        valid: BooleanBufferBuilder,
+        columns: Vec<Column>,
+    },
 }
 
 impl Column {
@@ -161,13 +170,20 @@ impl Column {
             Self::UInt16(builder) => builder.append_value(integer(text)?),
             Self::UInt32(builder) => builder.append_value(integer(text)?),
             Self::UInt64(builder) => builder.append_value(integer(text)?),
-            Self::Float32(builder) => builder.append_value(text.parse().ok().filter(|v: &f32| finite_or_said(v.is_infinite(), text))?),
-            Self::Float64(builder) => builder.append_value(text.parse().ok().filter(|v: &f64| finite_or_said(v.is_infinite(), text))?),
+            Self::Float32(builder) => {
+                builder.append_value(text.parse().ok().filter(|v: &f32| finite_or_said(v.is_infinite(), text))?)
+            }
+            Self::Float64(builder) => {
+                builder.append_value(text.parse().ok().filter(|v: &f64| finite_or_said(v.is_infinite(), text))?)
+            }
             Self::Decimal(builder, precision, 0) => {
                 let value: i128 = number::scaled(text, 0, Rest::Rounds)?;
-                builder.append_value((value.unsigned_abs() < 10_u128.checked_pow((*precision).into())?).then_some(value)?);
+                builder
+                    .append_value((value.unsigned_abs() < 10_u128.checked_pow((*precision).into())?).then_some(value)?);
             }
-            Self::Decimal(builder, precision, scale) => builder.append_value(number::decimal(text, *precision, *scale)?),
+            Self::Decimal(builder, precision, scale) => {
+                builder.append_value(number::decimal(text, *precision, *scale)?)
+            }
             Self::UuidText(builder) => builder.append_value(uuid::Uuid::parse_str(text).ok()?.to_string()),
             Self::Uuid(builder) => builder.append_value(uuid::Uuid::parse_str(text).ok()?.as_bytes()).ok()?,
             Self::Blob(builder) => builder.append_value(base64::decode(text)?),

@@ -3,9 +3,9 @@
 
 use std::borrow::Cow;
 
+use super::IngestError;
 use super::cell::Cell;
 use super::rows::Rows;
-use super::IngestError;
 
 /// Reads header and rows; empty lines are skipped.
 pub(super) fn read(body: &[u8], rows: &mut Rows<'_>) -> Result<(), IngestError> {

@@ -7,9 +7,9 @@ use raftduck_model::limits;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::IngestError;
 use super::cell::Cell;
 use super::rows::Rows;
-use super::IngestError;
 
 /// An array of row objects, or a single row object.
 pub(super) fn read_array(body: &[u8], rows: &mut Rows<'_>) -> Result<(), IngestError> {
@@ -191,9 +191,8 @@ impl<'de> Visitor<'de> for Row<'_, '_> {
             };
             let raw: &RawValue = members.next_value()?;
             let row = rows.row();
-            let set = with_cell(raw, |cell| rows.set(place, cell)).unwrap_or_else(|reason| {
-                Err(IngestError::Value { row, column: name.clone().into_owned(), reason })
-            });
+            let set = with_cell(raw, |cell| rows.set(place, cell))
+                .unwrap_or_else(|reason| Err(IngestError::Value { row, column: name.clone().into_owned(), reason }));
             set.map_err(|error| stop(failure, error))?;
         }
         rows.end_row().map_err(|error| stop(failure, error))

@@ -25,6 +25,8 @@ pub struct Rows<'a> {
     /// The row being read, from 1.
     row: u64,
     row_bytes: usize,
+    /// What values inside lists and structs take beyond that.
+    nested_bytes: usize,
 }
 
 impl<'a> Rows<'a> {
@@ -43,7 +45,7 @@ impl<'a> Rows<'a> {
             .collect::<Result<Vec<_>, _>>()?;
         let places = table.columns.iter().enumerate().map(|(place, c)| (c.name.to_ascii_lowercase(), place)).collect();
         let row_bytes = schema.fields().iter().map(|field| width(field.data_type())).sum();
-        Ok(Self { table, schema, given: vec![0; columns.len()], columns, places, row: 1, row_bytes })
+        Ok(Self { table, schema, given: vec![0; columns.len()], columns, places, row: 1, row_bytes, nested_bytes: 0 })
     }
 
     /// The row being read, from 1.
@@ -85,6 +87,16 @@ impl<'a> Rows<'a> {
         if cell == Cell::Null && !column.nullable {
             return Err(wrong("NULL, but the column is NOT NULL".to_owned()));
         }
+        if let (Cell::Json(text) | Cell::Text(text), Some(field)) = (cell, self.schema.fields().get(place))
+            && field.data_type().is_nested()
+        {
+            // Before it is read: one cell of `[{},{},…]` can take a thousand times its text.
+            let values = text.bytes().filter(|byte| *byte == b',').count() + 1;
+            self.nested_bytes = self.nested_bytes.saturating_add(values.saturating_mul(width(field.data_type())));
+            if self.nested_bytes > ROWS_BYTES {
+                return Err(IngestError::TooLarge { row });
+            }
+        }
         target.push(cell, &column.kind).map_err(wrong)
     }
 
@@ -107,12 +119,14 @@ impl<'a> Rows<'a> {
                 Some(Literal::Bool(value)) => self.set(place, Cell::Bool(value))?,
                 Some(Literal::Null) | None if column.nullable => self.set(place, Cell::Null)?,
                 Some(Literal::Null) | None => {
-                    return Err(wrong("the row leaves it out, but the column is NOT NULL and has no default".to_owned()));
+                    return Err(wrong(
+                        "the row leaves it out, but the column is NOT NULL and has no default".to_owned(),
+                    ));
                 }
             }
         }
         let bytes = usize::try_from(self.row).ok().and_then(|rows| rows.checked_mul(self.row_bytes));
-        if bytes.is_none_or(|bytes| bytes > ROWS_BYTES) {
+        if bytes.is_none_or(|bytes| bytes.saturating_add(self.nested_bytes) > ROWS_BYTES) {
             return Err(IngestError::TooLarge { row: self.row });
         }
         self.row += 1;
@@ -133,6 +147,7 @@ impl<'a> Rows<'a> {
 fn width(kind: &DataType) -> usize {
     match kind {
         DataType::Struct(fields) => 1 + fields.iter().map(|field| width(field.data_type())).sum::<usize>(),
+        DataType::List(item) => 5 + width(item.data_type()),
         other => other.primitive_width().unwrap_or(4) + 1,
     }
 }

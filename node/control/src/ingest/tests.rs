@@ -88,7 +88,11 @@ fn the_extremes_of_every_integer_type_arrive_exactly_and_one_beyond_is_refused()
     ] {
         for format in ["[{\"a\":X}]", "[{\"a\":\"X\"}]"] {
             for value in [least, most] {
-                assert_eq!(try_read(Format::Json, &[("a", kind)], format.replace('X', value)).unwrap(), [value], "{kind}");
+                assert_eq!(
+                    try_read(Format::Json, &[("a", kind)], format.replace('X', value)).unwrap(),
+                    [value],
+                    "{kind}"
+                );
             }
             for value in [below, above, "1.5"] {
                 let error = try_read(Format::Json, &[("a", kind)], format.replace('X', value)).unwrap_err();
@@ -101,7 +105,8 @@ fn the_extremes_of_every_integer_type_arrive_exactly_and_one_beyond_is_refused()
 #[test]
 fn numbers_never_pass_through_a_double() {
     let columns = [("a", "BIGINT"), ("b", "HUGEINT"), ("c", "DECIMAL(38,10)")];
-    let body = r#"{"a":9007199254740993,"b":12345678901234567890123456789012345678,"c":1234567890123456789.0123456789}"#;
+    let body =
+        r#"{"a":9007199254740993,"b":12345678901234567890123456789012345678,"c":1234567890123456789.0123456789}"#;
     let rows = try_read(Format::Ndjson, &columns, body).unwrap();
     assert_eq!(rows, ["9007199254740993|12345678901234567890123456789012345678|1234567890123456789.0123456789"]);
 }
@@ -200,7 +205,9 @@ fn csv_tells_null_from_empty_text() {
     let columns = [("a", "VARCHAR"), ("b", "VARCHAR")];
     let body = "\u{feff}b,a\r\n\"x,\n\"\"y\"\"\",1\r\n,\"\"\r\n\r\n2,z";
     assert_eq!(try_read(Format::Csv, &columns, body).unwrap(), ["1|x,\n\"y\"", "|NULL", "z|2"]);
-    for (body, said) in [("", "header"), ("a\n1,2", "2 cells"), ("a\n\"1", "closing"), ("a\n\"1\"2", "after"), ("x\n1", "no column")] {
+    for (body, said) in
+        [("", "header"), ("a\n1,2", "2 cells"), ("a\n\"1", "closing"), ("a\n\"1\"2", "after"), ("x\n1", "no column")]
+    {
         let error = try_read(Format::Csv, &columns, body).unwrap_err();
         assert!(error.to_string().contains(said), "{body}: {error}");
     }
@@ -237,6 +244,15 @@ fn empty_rows_cannot_take_memory_beyond_the_bound() {
     let columns: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "BIGINT")).collect();
     let error = try_read(Format::Ndjson, &columns, "{}\n".repeat(40_000)).unwrap_err();
     assert!(matches!(error, IngestError::TooLarge { .. }), "{error}");
+}
+
+#[test]
+fn one_cell_of_many_empty_structs_cannot_take_memory_beyond_the_bound() {
+    let fields: Vec<String> = (0..1_000).map(|field| format!("f{field} BIGINT")).collect();
+    let kind = format!("STRUCT({})[]", fields.join(", "));
+    let body = format!("{{\"a\":[{}{{}}]}}", "{},".repeat(100_000));
+    let error = try_read(Format::Ndjson, &[("a", &kind)], body).unwrap_err();
+    assert_eq!(error, IngestError::TooLarge { row: 1 });
 }
 
 proptest! {
