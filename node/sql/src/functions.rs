@@ -39,6 +39,7 @@ pub fn table_rule(name: &str) -> Rule {
 
 const REFUSED_PREFIXES: &[&str] = &["duckdb_", "pragma_", "read_", "parquet_", "pg_", "__internal", "has_", "inet_", "icu_"];
 
+#[rustfmt::skip]
 const REFUSED: &[&str] = &[
     "checkpoint", "col_description", "combine", "combine_aggr", "current_catalog", "current_connection_id",
     "current_database", "current_query", "current_query_id", "current_role", "current_schema", "current_schemas",

@@ -13,6 +13,9 @@ pub mod check;
 pub mod functions;
 pub mod head;
 pub mod plan;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod testkit;
 pub mod token;
 pub mod tree;
 
