@@ -1,1 +1,16 @@
-//! raftduck-tests
+//! What the tests with real processes share: a cluster whose processes can be killed and frozen,
+//! a load that knows what it was promised, a probe that measures gaps, and the checks afterwards.
+//!
+//! Nothing here knows DuckDB or openraft: it sees what a user and an operator see.
+
+pub mod chaos;
+pub mod check;
+pub mod cluster;
+pub mod content;
+pub mod launch;
+pub mod load;
+pub mod port;
+pub mod probe;
+pub mod process;
+pub mod raw;
+pub mod wait;

@@ -1,1 +1,57 @@
-fn main() {}
+//! The project's chores: `cargo xtask <chore>`. CI runs the same ones.
+
+mod fuzz;
+mod one_duckdb;
+mod run;
+
+use anyhow::Result;
+use clap::Parser;
+
+use crate::run::cargo;
+
+/// The project's chores, as CI runs them.
+#[derive(Parser)]
+enum Chore {
+    /// Fails where a file is not formatted.
+    Fmt,
+    /// Lints everything, in the one profile there is.
+    Clippy,
+    /// Kills and freezes real processes under load, then checks that no row is lost or doubled.
+    Chaos {
+        /// Rounds of faults are begun until this has passed.
+        #[arg(long, default_value_t = 8)]
+        minutes: u64,
+    },
+    /// Feeds the decoders mutated bytes.
+    Fuzz {
+        /// For how long, each target.
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+        /// Only this one.
+        #[arg(long)]
+        target: Option<String>,
+    },
+    /// Fails where libduckdb-sys was built more than once.
+    OneDuckdb,
+}
+
+fn main() -> Result<()> {
+    match Chore::parse() {
+        Chore::Fmt => {
+            cargo(["fmt", "--all", "--check"]).checked()?;
+            cargo(["fmt", "--all", "--check", "--manifest-path", fuzz::MANIFEST]).checked()
+        }
+        Chore::Clippy => {
+            cargo(["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"]).checked()
+        }
+        Chore::Chaos { minutes } => {
+            // The whole workspace: one package alone could give DuckDB's build other features.
+            cargo(["build", "--release", "--workspace", "--bins"]).checked()?;
+            run::Run::new(run::target_folder().join("release/chaos"))
+                .args(["--minutes", &minutes.to_string()])
+                .checked()
+        }
+        Chore::Fuzz { seconds, target } => fuzz::fuzz(seconds, target.as_deref()),
+        Chore::OneDuckdb => one_duckdb::check(&run::target_folder()),
+    }
+}

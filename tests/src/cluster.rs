@@ -1,0 +1,290 @@
+//! Three workers and a control as real processes on loopback.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use raftduck_model::Table;
+use raftduck_wire::client::{Client, ClientConfig};
+use raftduck_wire::credential::Credential;
+use raftduck_wire::http::{ClusterAnswer, TableInfo};
+use raftduck_wire::proto::store::query_frame::Frame;
+use raftduck_wire::proto::store::{Consistency, PartitionBound, QueryRequest};
+use raftduck_wire::rpc;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use crate::launch;
+use crate::port;
+use crate::process::{self, Process};
+use crate::wait;
+
+/// How long a state may take to come on a busy machine. Nothing is measured by it.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Which process.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Role {
+    /// A worker, from 0.
+    Worker(usize),
+    /// The control.
+    Control,
+}
+
+/// A running cluster. Dropping it ends every process, also when the test panics.
+#[derive(Debug)]
+pub struct Cluster {
+    workers: Vec<Process>,
+    control: Process,
+    addresses: Vec<String>,
+    base: String,
+    partitions: u32,
+    // After the processes: its folder goes when they are gone.
+    folder: TempDir,
+}
+
+impl Cluster {
+    /// Three workers with 12 partitions, ready to serve.
+    ///
+    /// # Errors
+    /// Where a process cannot be started or does not get ready.
+    pub async fn start() -> Result<Self> {
+        Self::start_on(|_| None).await
+    }
+
+    /// As [`Cluster::start`], with the data of some workers in a folder of the caller's.
+    ///
+    /// # Errors
+    /// As [`Cluster::start`].
+    pub async fn start_on(place: impl Fn(usize) -> Option<std::path::PathBuf>) -> Result<Self> {
+        const WORKERS: u16 = 3;
+        const PARTITIONS: u32 = 12;
+        let folder = tempfile::tempdir().context("making the cluster's folder")?;
+        let base = port::free_block(WORKERS + 1)?;
+        let addresses: Vec<String> = (1..=WORKERS).map(|worker| format!("127.0.0.1:{}", base + worker)).collect();
+        let mut workers = Vec::new();
+        for (number, address) in addresses.iter().enumerate() {
+            let data = place(number).unwrap_or_else(|| folder.path().join(format!("worker-{number}")));
+            workers.push(Process::start(launch::worker(number, &data, address)?, folder.path())?);
+        }
+        let address = format!("127.0.0.1:{base}");
+        let control = Process::start(launch::control(&address, &addresses)?, folder.path())?;
+        let mut cluster =
+            Self { workers, control, addresses, base: format!("http://{address}"), partitions: PARTITIONS, folder };
+        cluster.bootstrap()?;
+        cluster.wait_ready().await?;
+        Ok(cluster)
+    }
+
+    fn bootstrap(&mut self) -> Result<()> {
+        let line = launch::bootstrap(Uuid::new_v4(), &self.addresses, self.partitions)?;
+        let (status, output) = process::run(line, self.folder.path(), PATIENCE)?;
+        if !status.success() {
+            bail!("bootstrap ended with {status}:\n{output}\n{}", self.logs());
+        }
+        Ok(())
+    }
+
+    /// How many partitions it has.
+    pub fn partitions(&self) -> u32 {
+        self.partitions
+    }
+
+    /// Where control serves: `http://127.0.0.1:<port>`.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Where the workers serve: `127.0.0.1:<port>` each.
+    pub fn worker_addresses(&self) -> &[String] {
+        &self.addresses
+    }
+
+    /// The folder of logs and data.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A client that shows every failure.
+    ///
+    /// # Errors
+    /// Never for an address of ours.
+    pub fn client(&self, attempt: Duration) -> Result<Client> {
+        let config = ClientConfig {
+            token: Some(launch::TOKEN.to_owned()),
+            attempt_timeout: attempt,
+            retries: 0,
+            ..ClientConfig::default()
+        };
+        Ok(Client::new(&self.base, config)?)
+    }
+
+    /// A client that repeats what may pass, as a user's would.
+    ///
+    /// # Errors
+    /// Never for an address of ours.
+    pub fn patient_client(&self) -> Result<Client> {
+        let config = ClientConfig { token: Some(launch::TOKEN.to_owned()), ..ClientConfig::default() };
+        Ok(Client::new(&self.base, config)?)
+    }
+
+    /// One process.
+    ///
+    /// # Errors
+    /// Where there is no such worker.
+    pub fn process(&mut self, role: Role) -> Result<&mut Process> {
+        match role {
+            Role::Control => Ok(&mut self.control),
+            Role::Worker(number) => self.workers.get_mut(number).with_context(|| format!("no worker {number}")),
+        }
+    }
+
+    /// Every process.
+    pub fn roles(&self) -> impl Iterator<Item = Role> + use<> {
+        (0..self.workers.len()).map(Role::Worker).chain([Role::Control])
+    }
+
+    /// SIGKILL to all, as near to at once as one thread can.
+    ///
+    /// # Errors
+    /// Where one had ended by itself.
+    pub fn kill_all(&mut self) -> Result<()> {
+        for process in self.workers.iter_mut().chain([&mut self.control]) {
+            process.kill()?;
+        }
+        Ok(())
+    }
+
+    /// Starts every process that does not run.
+    ///
+    /// # Errors
+    /// Where one cannot be started.
+    pub fn restart_ended(&mut self) -> Result<()> {
+        for process in self.workers.iter_mut().chain([&mut self.control]) {
+            if !process.is_running() {
+                process.restart()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The process ids, to see whether any process was restarted or died.
+    pub fn ids(&mut self) -> BTreeMap<Role, Option<u32>> {
+        let roles: Vec<Role> = self.roles().collect();
+        roles
+            .into_iter()
+            .map(|role| {
+                let process = self.process(role).ok();
+                (role, process.and_then(|process| if process.is_running() { process.id() } else { None }))
+            })
+            .collect()
+    }
+
+    /// What control says of the cluster.
+    ///
+    /// # Errors
+    /// Where it says nothing.
+    pub async fn status(&self) -> Result<ClusterAnswer> {
+        Ok(self.client(Duration::from_secs(5))?.cluster().await?)
+    }
+
+    /// Waits until control is ready, every store is connected and every partition has a leader.
+    ///
+    /// # Errors
+    /// Where that does not come, or a process ends meanwhile: its log's end is in the message.
+    pub async fn wait_ready(&mut self) -> Result<()> {
+        let client = self.client(Duration::from_secs(5))?;
+        let (stores, partitions) = (self.addresses.len(), self.partitions as usize);
+        let ready = wait::until("the cluster is ready", PATIENCE, async || {
+            if !client.ready().await {
+                return None;
+            }
+            let status = client.cluster().await.ok()?;
+            let connected = status.stores.iter().filter(|store| store.connected).count();
+            let led = status.partitions.iter().filter(|partition| partition.leader.is_some()).count();
+            (connected == stores && led == partitions).then_some(())
+        })
+        .await;
+        match ready {
+            Ok(()) => Ok(()),
+            Err(error) => bail!("{error}\n{}", self.logs()),
+        }
+    }
+
+    /// Every group's term, summed: it grows with every election.
+    ///
+    /// # Errors
+    /// Where control does not say.
+    pub async fn elections(&self) -> Result<u64> {
+        let status = self.status().await?;
+        Ok(status.partitions.iter().map(|partition| partition.term).sum::<u64>() + status.meta.term)
+    }
+
+    /// The ends of all logs.
+    pub fn logs(&self) -> String {
+        let tails = self.workers.iter().chain([&self.control]);
+        tails.map(|process| format!("---- {}\n{}\n", process.name(), process.log_tail(30))).collect()
+    }
+
+    /// One store's answer to `sql` over one partition, as its own bytes, and the applied index
+    /// that it was read at. Replicas at one index must give the same bytes.
+    ///
+    /// # Errors
+    /// Where the store does not answer, or with an error.
+    pub async fn ask_replica(&self, worker: usize, table: &TableInfo, partition: u32, sql: &str) -> Result<Reading> {
+        let address = self.addresses.get(worker).with_context(|| format!("no worker {worker}"))?;
+        let mut store = rpc::store(address, &Credential::new(launch::CLUSTER_TOKEN))?;
+        let request = QueryRequest {
+            sql: sql.to_owned(),
+            tables: vec![serde_json::to_vec(&model_table(table)?)?.into()],
+            partitions: vec![PartitionBound { partition, least_index: 0 }],
+            consistency: Consistency::Stale.into(),
+            timeout_ms: 20_000,
+            ..QueryRequest::default()
+        };
+        let mut frames = store.query(request).await.context("asking a replica")?.into_inner();
+        let mut reading = Reading::default();
+        while let Some(frame) = frames.message().await.context("reading a replica's answer")? {
+            match frame.frame {
+                Some(Frame::Start(start)) => {
+                    reading.index =
+                        start.answered.iter().find(|bound| bound.partition == partition).map(|b| b.least_index);
+                }
+                Some(Frame::Batch(batch)) => reading.batches.push(batch.to_vec()),
+                Some(Frame::End(_)) => return Ok(reading),
+                Some(Frame::Error(error)) => bail!("worker {worker}, partition {partition}: {}", error.detail),
+                None => {}
+            }
+        }
+        bail!("worker {worker}, partition {partition}: the answer has no end")
+    }
+}
+
+/// What one replica answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// The partition's applied index under the read.
+    pub index: Option<u64>,
+    /// The rows, as the store encoded them.
+    pub batches: Vec<Vec<u8>>,
+}
+
+fn model_table(info: &TableInfo) -> Result<Table> {
+    let columns = info.columns.iter().map(|column| {
+        Ok(raftduck_model::Column {
+            name: column.name.clone(),
+            kind: column.kind.parse().map_err(|_| anyhow::anyhow!("column type {:?}", column.kind))?,
+            nullable: column.nullable,
+            default: column.default.clone(),
+        })
+    });
+    let key = info.columns.iter().position(|column| column.name == info.partition_key);
+    Ok(Table {
+        id: raftduck_model::TableId(info.id),
+        name: info.name.clone(),
+        version: raftduck_model::SchemaVersion(info.version),
+        columns: columns.collect::<Result<_>>()?,
+        key: key.context("the table has no key column")?,
+    })
+}
