@@ -13,7 +13,7 @@ use crate::ident;
 
 mod parse;
 
-pub use parse::{TypeError, MAX_NESTING, MAX_TYPE_BYTES};
+pub use parse::{MAX_NESTING, MAX_TYPE_BYTES, TypeError};
 
 /// A column's type. [`fmt::Display`] gives DuckDB's text, [`FromStr`] reads it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -78,11 +78,8 @@ impl ColumnType {
 
     /// Whether it is an integer of any width.
     pub fn is_integer(&self) -> bool {
-        match self {
-            Self::TinyInt | Self::SmallInt | Self::Integer | Self::BigInt | Self::HugeInt => true,
-            Self::UTinyInt | Self::USmallInt | Self::UInteger | Self::UBigInt => true,
-            _ => false,
-        }
+        let signed = matches!(self, Self::TinyInt | Self::SmallInt | Self::Integer | Self::BigInt | Self::HugeInt);
+        signed || matches!(self, Self::UTinyInt | Self::USmallInt | Self::UInteger | Self::UBigInt)
     }
 }
 

@@ -149,7 +149,10 @@ impl Table {
             .map(|_| {
                 Ok(crate::table::Column {
                     name: input.text("column name")?,
-                    kind: input.text("column type")?.parse().map_err(|_| DecodeError::Invalid("unknown column type"))?,
+                    kind: input
+                        .text("column type")?
+                        .parse()
+                        .map_err(|_| DecodeError::Invalid("unknown column type"))?,
                     nullable: match input.u8("nullable")? {
                         0 => false,
                         1 => true,

@@ -101,9 +101,14 @@ mod tests {
         for bare in ["a", "Big", "_u", "a1"] {
             assert_eq!(quote(bare), bare);
         }
-        for (name, quoted) in
-            [("b c", "\"b c\""), ("x\"y", "\"x\"\"y\""), ("1a", "\"1a\""), ("SELECT", "\"SELECT\""), ("é", "\"é\""), ("", "\"\"")]
-        {
+        for (name, quoted) in [
+            ("b c", "\"b c\""),
+            ("x\"y", "\"x\"\"y\""),
+            ("1a", "\"1a\""),
+            ("SELECT", "\"SELECT\""),
+            ("é", "\"é\""),
+            ("", "\"\""),
+        ] {
             assert_eq!(quote(name), quoted);
         }
         assert_eq!(quote_text("it's"), "'it''s'");

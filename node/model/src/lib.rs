@@ -16,7 +16,7 @@ pub mod table;
 pub use column::ColumnType;
 pub use command::{Append, Command, CommandBody, Part};
 pub use ids::{
-    BodyDigest, ClusterId, Epoch, GroupId, KeyDigest, LogId, LogIndex, LogTime, PartitionId, ReplicaId,
-    SchemaVersion, StoreId, TableId,
+    BodyDigest, ClusterId, Epoch, GroupId, KeyDigest, LogId, LogIndex, LogTime, PartitionId, ReplicaId, SchemaVersion,
+    StoreId, TableId,
 };
 pub use table::{Column, Table};

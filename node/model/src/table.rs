@@ -45,6 +45,14 @@ impl Table {
         self.columns.get(self.key)
     }
 
+    /// The table as it was at `version`. Every version after the first added one column at the end,
+    /// so a later definition holds the earlier ones; a version above this one gives this one.
+    pub fn at(&self, version: SchemaVersion) -> Table {
+        let later = self.version.0.saturating_sub(version.0) as usize;
+        let columns = self.columns[..self.columns.len().saturating_sub(later)].to_vec();
+        Table { version: version.min(self.version), columns, ..self.clone() }
+    }
+
     /// A column by name, without regard to ASCII case, and its place.
     pub fn column(&self, name: &str) -> Option<(usize, &Column)> {
         self.columns.iter().enumerate().find(|(_, column)| column.name.eq_ignore_ascii_case(name))

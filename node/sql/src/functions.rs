@@ -37,7 +37,8 @@ pub fn table_rule(name: &str) -> Rule {
     }
 }
 
-const REFUSED_PREFIXES: &[&str] = &["duckdb_", "pragma_", "read_", "parquet_", "pg_", "__internal", "has_", "inet_", "icu_"];
+const REFUSED_PREFIXES: &[&str] =
+    &["duckdb_", "pragma_", "read_", "parquet_", "pg_", "__internal", "has_", "inet_", "icu_"];
 
 #[rustfmt::skip]
 const REFUSED: &[&str] = &[
@@ -74,10 +75,35 @@ mod tests {
     #[test]
     fn what_grows_without_bound_is_not_for_a_store() {
         for name in [
-            "repeat", "range", "generate_series", "printf", "lpad", "rpad", "format", "list_resize", "array_resize", "bar",
-            "array_to_string", "replace", "regexp_replace", "bitstring", "bitstring_agg", "to_base", "list_reduce",
-            "list_transform", "reduce", "list_aggregate", "list_aggr", "reservoir_quantile", "approx_top_k", "levenshtein",
-            "overlay", "array_transform", "list_zip", "set_bit", "equi_width_bins",
+            "repeat",
+            "range",
+            "generate_series",
+            "printf",
+            "lpad",
+            "rpad",
+            "format",
+            "list_resize",
+            "array_resize",
+            "bar",
+            "array_to_string",
+            "replace",
+            "regexp_replace",
+            "bitstring",
+            "bitstring_agg",
+            "to_base",
+            "list_reduce",
+            "list_transform",
+            "reduce",
+            "list_aggregate",
+            "list_aggr",
+            "reservoir_quantile",
+            "approx_top_k",
+            "levenshtein",
+            "overlay",
+            "array_transform",
+            "list_zip",
+            "set_bit",
+            "equi_width_bins",
         ] {
             assert_eq!(rule(name), Rule::Process, "{name}");
         }
@@ -85,7 +111,8 @@ mod tests {
 
     #[test]
     fn what_reaches_the_engine_is_refused() {
-        for name in ["getenv", "current_setting", "duckdb_settings", "pragma_version", "query", "read_text", "pg_sleep"] {
+        for name in ["getenv", "current_setting", "duckdb_settings", "pragma_version", "query", "read_text", "pg_sleep"]
+        {
             assert_eq!(rule(name), Rule::Refused, "{name}");
             assert_eq!(table_rule(name), Rule::Refused, "{name}");
         }
@@ -95,7 +122,10 @@ mod tests {
     #[test]
     fn nothing_is_both_for_a_store_and_refused() {
         for name in store::STORE {
-            assert!(!REFUSED.contains(name) && !REFUSED_PREFIXES.iter().any(|prefix| name.starts_with(prefix)), "{name}");
+            assert!(
+                !REFUSED.contains(name) && !REFUSED_PREFIXES.iter().any(|prefix| name.starts_with(prefix)),
+                "{name}"
+            );
         }
     }
 }

@@ -78,7 +78,13 @@ pub enum PlanError {
 ///
 /// `holdings` are in the order of preference: the first that fits gets a Local statement. `bytes` is what the
 /// statement's tables take on disk, as far as known; above `local_bytes` no store runs it alone.
-pub fn plan(facts: &Facts, catalog: &Meta, holdings: &[Holding], bytes: u64, local_bytes: u64) -> Result<Plan, PlanError> {
+pub fn plan(
+    facts: &Facts,
+    catalog: &Meta,
+    holdings: &[Holding],
+    bytes: u64,
+    local_bytes: u64,
+) -> Result<Plan, PlanError> {
     if facts.tables.is_empty() {
         return Ok(match &facts.process {
             Some(reason) => Plan::Child { reason: reason.clone() },
@@ -166,9 +172,10 @@ pub fn explain(plan: &Plan) -> Vec<String> {
         Plan::Ship { tables, from, reason, missing } => {
             let mut lines = vec![format!("Ship: a query process runs it on rows from the stores, because {reason}")];
             lines.extend(tables.iter().map(|sent| format!("  ships {}({})", sent.table.name, sent.columns.join(", "))));
-            lines.extend(from.iter().map(|(store, partitions)| {
-                format!("  from store {store}: partitions {}", numbers(partitions))
-            }));
+            lines.extend(
+                from.iter()
+                    .map(|(store, partitions)| format!("  from store {store}: partitions {}", numbers(partitions))),
+            );
             (lines, missing)
         }
     };

@@ -27,7 +27,8 @@ pub(crate) fn store(number: u128) -> StoreId {
 pub(crate) fn catalog() -> Meta {
     let mut meta = Meta::default();
     let stores: Vec<_> = (1..=3).map(|number| (store(number), StoreInfo { address: format!("s{number}:1") })).collect();
-    let replicas = stores.iter().zip(1..).map(|((store, _), id)| Replica { id: ReplicaId(id), store: *store }).collect();
+    let replicas =
+        stores.iter().zip(1..).map(|((store, _), id)| Replica { id: ReplicaId(id), store: *store }).collect();
     let cluster = ClusterId(store(9).0);
     meta.apply(MetaCommand::Bootstrap { cluster, stores, replicas, partitions: 12, replication: 3 }).unwrap();
     for (id, name, columns) in [

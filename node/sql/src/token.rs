@@ -167,7 +167,11 @@ mod tests {
     use super::*;
 
     fn kinds(sql: &str) -> Vec<(Kind, &str)> {
-        tokens(sql).into_iter().filter(|token| token.kind != Kind::Blank).map(|token| (token.kind, token.text)).collect()
+        tokens(sql)
+            .into_iter()
+            .filter(|token| token.kind != Kind::Blank)
+            .map(|token| (token.kind, token.text))
+            .collect()
     }
 
     #[test]

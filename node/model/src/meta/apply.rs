@@ -133,7 +133,8 @@ impl Meta {
         check_columns(table.columns.len() + 1)?;
         check_column_name(&column.name).map_err(|reason| MetaError::Invalid { reason })?;
         if !column.nullable && column.default.is_none() {
-            let reason = format!("column {:?} is NOT NULL, so it needs a DEFAULT for the rows that are there", column.name);
+            let reason =
+                format!("column {:?} is NOT NULL, so it needs a DEFAULT for the rows that are there", column.name);
             return Err(MetaError::Invalid { reason });
         }
         table.columns.push(column);
@@ -215,7 +216,11 @@ fn check_column_name(name: &str) -> Result<(), String> {
 
 fn check_name(what: &str, name: &str) -> Result<(), String> {
     if name.is_empty() || name.len() > limits::NAME_BYTES || name.contains('\0') {
-        return Err(format!("a {what}'s name has 1 to {} bytes and no NUL, this one has {}", limits::NAME_BYTES, name.len()));
+        return Err(format!(
+            "a {what}'s name has 1 to {} bytes and no NUL, this one has {}",
+            limits::NAME_BYTES,
+            name.len()
+        ));
     }
     Ok(())
 }

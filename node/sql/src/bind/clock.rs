@@ -24,8 +24,14 @@ impl Clock {
     pub(super) fn reading(self, name: &str) -> Option<Cast> {
         let (days, time) = (self.micros.div_euclid(MICROS_PER_DAY), self.micros.rem_euclid(MICROS_PER_DAY));
         Some(match name {
-            "now" | "current_timestamp" | "get_current_timestamp" | "transaction_timestamp" | "localtimestamp"
-            | "current_localtimestamp" => Cast { text: format!("{} {}", date(days), time_text(time)), kind: "TIMESTAMP" },
+            "now"
+            | "current_timestamp"
+            | "get_current_timestamp"
+            | "transaction_timestamp"
+            | "localtimestamp"
+            | "current_localtimestamp" => {
+                Cast { text: format!("{} {}", date(days), time_text(time)), kind: "TIMESTAMP" }
+            }
             "midnight" => Cast { text: format!("{} 00:00:00", date(days)), kind: "TIMESTAMP" },
             "today" | "current_date" => Cast { text: date(days), kind: "DATE" },
             "current_time" | "get_current_time" | "localtime" | "current_localtime" => {

@@ -27,7 +27,8 @@ fn constants(tree: &Value) -> Vec<String> {
 
 #[test]
 fn the_clock_is_read_once_as_utc() {
-    let tree = bound("SELECT now(), current_date AS d, now() - INTERVAL 1 DAY, today(), localtimestamp", "null").unwrap();
+    let tree =
+        bound("SELECT now(), current_date AS d, now() - INTERVAL 1 DAY, today(), localtimestamp", "null").unwrap();
     let constants = constants(&tree);
     assert_eq!(constants[0], "now()=2026-11-21 12:34:56.123456:TIMESTAMP");
     assert_eq!(constants[1], "d=2026-11-21:DATE");
@@ -52,10 +53,7 @@ fn a_column_hides_the_clock() {
 #[test]
 fn numbers_keep_their_text() {
     let tree = bound("SELECT ?, ?", "[123456789012345678901234567890, 0.10000000000000000000001]").unwrap();
-    assert_eq!(
-        constants(&tree),
-        ["$1=123456789012345678901234567890:INTEGER", "$2=0.10000000000000000000001:NUMERIC"]
-    );
+    assert_eq!(constants(&tree), ["$1=123456789012345678901234567890:INTEGER", "$2=0.10000000000000000000001:NUMERIC"]);
     let tree = bound("SELECT ?, ?", r#"["it's \u00e9", null]"#).unwrap();
     assert_eq!(constants(&tree), ["$1=it's é:STRING", "$2=:NULL_LITERAL"]);
 }

@@ -148,7 +148,9 @@ impl<'a> Walk<'a> {
             }
             "PIVOT" => self.star = true,
             "SHOW_REF" => {
-                if !matches!(text(node, "show_type"), "DESCRIBE" | "SUMMARY") || node.get("query").is_none_or(Value::is_null) {
+                if !matches!(text(node, "show_type"), "DESCRIBE" | "SUMMARY")
+                    || node.get("query").is_none_or(Value::is_null)
+                {
                     return Err(unsupported("this SHOW", ": SHOW TABLES and DESCRIBE are", node));
                 }
                 self.star = true;
@@ -156,7 +158,8 @@ impl<'a> Walk<'a> {
             "SUBQUERY" | "EXPRESSION_LIST" | "EMPTY" => {}
             "ORDER_MODIFIER" | "LIMIT_MODIFIER" | "LIMIT_PERCENT_MODIFIER" | "DISTINCT_MODIFIER" => {}
             "ORDER_DEFAULT" | "ASCENDING" | "DESCENDING" => {}
-            "DELETE_QUERY_NODE" | "INSERT_QUERY_NODE" | "UPDATE_QUERY_NODE" | "MERGE_QUERY_NODE" | "COPY_QUERY_NODE" => {
+            "DELETE_QUERY_NODE" | "INSERT_QUERY_NODE" | "UPDATE_QUERY_NODE" | "MERGE_QUERY_NODE"
+            | "COPY_QUERY_NODE" => {
                 return Err(unsupported("a change of data inside a query", ": a query only reads", node));
             }
             other => return Err(unsupported(&format!("{other} in a query"), "", node)),
@@ -203,8 +206,8 @@ impl<'a> Walk<'a> {
             "FUNCTION" | "WINDOW" => self.function(node)?,
             "STAR" | "POSITIONAL_REFERENCE" => self.star = true,
             "PARAMETER" => drop(self.facts.parameters.insert(text(node, "identifier").to_owned())),
-            "BETWEEN" | "CASE" | "CAST" | "COLLATE" | "COMPARISON" | "CONJUNCTION" | "CONSTANT" | "LAMBDA" | "OPERATOR"
-            | "SUBQUERY" | "TYPE" => {}
+            "BETWEEN" | "CASE" | "CAST" | "COLLATE" | "COMPARISON" | "CONJUNCTION" | "CONSTANT" | "LAMBDA"
+            | "OPERATOR" | "SUBQUERY" | "TYPE" => {}
             "DEFAULT" => {
                 return Err(unsupported("DEFAULT as a value", ": name the other columns and leave this one out", node));
             }

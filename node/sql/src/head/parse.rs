@@ -226,7 +226,9 @@ impl<'a> Parser<'a> {
         self.need("INTO")?;
         let table = self.table()?;
         if self.is("BY") || self.is("AS") {
-            return Err(self.refuse("INSERT with BY NAME or an alias", "name the columns: INSERT INTO t(a, b) VALUES …"));
+            return Err(
+                self.refuse("INSERT with BY NAME or an alias", "name the columns: INSERT INTO t(a, b) VALUES …")
+            );
         }
         if self.is("DEFAULT") {
             return Err(self.refuse("INSERT … DEFAULT VALUES", "give at least one value"));
@@ -236,7 +238,8 @@ impl<'a> Parser<'a> {
             true => Some(self.names()?),
         };
         if !self.is("VALUES") {
-            let select = self.is("SELECT") || self.is("WITH") || self.is("FROM") || self.is("TABLE") || columns.is_none();
+            let select =
+                self.is("SELECT") || self.is("WITH") || self.is("FROM") || self.is("TABLE") || columns.is_none();
             return match select {
                 true => Err(self.refuse("INSERT … SELECT", "read with SELECT and send the rows back")),
                 false => Err(self.syntax("VALUES")),

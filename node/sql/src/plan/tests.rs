@@ -48,7 +48,10 @@ fn where_no_store_holds_everything_rows_are_shipped() {
 #[test]
 fn counting_rows_ships_the_key() {
     let lines = planned("SELECT count(*) FROM t", &[holding(1, 1..=12)], 5_000);
-    assert_eq!(lines[0], "Ship: a query process runs it on rows from the stores, because its tables take 5000 bytes, beyond one store's 1000");
+    assert_eq!(
+        lines[0],
+        "Ship: a query process runs it on rows from the stores, because its tables take 5000 bytes, beyond one store's 1000"
+    );
     assert_eq!(lines[1], "  ships t(k)");
 }
 
