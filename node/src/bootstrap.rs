@@ -3,20 +3,21 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use raftduck_wire::http::{ClusterAnswer, Problem};
+use raftduck_model::ClusterId;
+use raftduck_model::meta::{Meta, PartitionState};
+use raftduck_wire::http::Problem;
 use serde::Serialize;
-use uuid::Uuid;
 
 use crate::cli::BootstrapOptions;
 
-/// One attempt of a call; the store itself waits for a quorum within it.
-const ATTEMPT: Duration = Duration::from_secs(30);
+/// One attempt of a call; the store itself waits up to a minute for the others within it.
+const ATTEMPT: Duration = Duration::from_secs(70);
 
 /// The body of `POST /admin/v1/bootstrap`.
 #[derive(Serialize)]
 pub struct Bootstrap {
     /// The new cluster.
-    pub cluster: Uuid,
+    pub cluster_uuid: ClusterId,
     /// Its stores' addresses, `host:port`; the first is asked.
     pub stores: Vec<String>,
     /// Partitions, for ever.
@@ -30,16 +31,16 @@ pub struct Bootstrap {
 /// # Errors
 /// As [`run`].
 pub async fn command(options: BootstrapOptions) -> anyhow::Result<()> {
-    let token = options.secret.read(true)?;
+    let token = options.secret.credential(true)?;
     let request = Bootstrap {
-        cluster: options.cluster_uuid,
+        cluster_uuid: ClusterId(options.cluster_uuid),
         stores: options.stores,
         partitions: options.partitions,
         replication: options.replication,
     };
     let wait = (!options.no_wait).then(|| Duration::from_secs(options.timeout_s));
-    run(&request, token.as_deref(), wait).await?;
-    println!("cluster {}: {} stores, {} partitions", request.cluster, request.stores.len(), request.partitions);
+    run(&request, &token, wait).await?;
+    println!("cluster {}: {} stores, {} partitions", request.cluster_uuid, request.stores.len(), request.partitions);
     Ok(())
 }
 
@@ -47,35 +48,36 @@ pub async fn command(options: BootstrapOptions) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// Where the store refuses, with its reason, or the wait is over.
-pub async fn run(request: &Bootstrap, token: Option<&str>, wait: Option<Duration>) -> anyhow::Result<()> {
+pub async fn run(request: &Bootstrap, token: &str, wait: Option<Duration>) -> anyhow::Result<()> {
     let Some(first) = request.stores.first() else { bail!("--stores names no store") };
     let http = reqwest::Client::builder().timeout(ATTEMPT).build()?;
-    let authorized = |call: reqwest::RequestBuilder| match token {
-        Some(token) => call.bearer_auth(token),
-        None => call,
-    };
     let url = format!("http://{first}/admin/v1/bootstrap");
-    let reply =
-        authorized(http.post(&url).json(request)).send().await.with_context(|| format!("cannot reach {url}"))?;
-    refused(reply).await?;
+    let reply = http.post(&url).bearer_auth(token).json(request).send().await;
+    refused(reply.with_context(|| format!("cannot reach {url}"))?).await?;
     let Some(wait) = wait else { return Ok(()) };
-    let url = format!("http://{first}/admin/v1/cluster");
-    let all_led = async {
-        loop {
-            let reply = authorized(http.get(&url)).send().await;
-            if let Ok(reply) = reply {
-                let cluster: ClusterAnswer = refused(reply).await?.json().await.context("an unreadable reply")?;
-                if !cluster.partitions.is_empty() && cluster.partitions.iter().all(|one| one.leader.is_some()) {
-                    return Ok(());
-                }
-            }
+    let waiting = async {
+        while !(created(&http, first, token).await? && all_ready(&request.stores).await) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+        Ok(())
     };
-    match tokio::time::timeout(wait, all_led).await {
+    match tokio::time::timeout(wait, waiting).await {
         Ok(outcome) => outcome,
         Err(_) => bail!("after {wait:?} some partitions have no leader: do all stores run, at the addresses given?"),
     }
+}
+
+/// Whether every partition's group elected a leader once.
+async fn created(http: &reqwest::Client, store: &str, token: &str) -> anyhow::Result<bool> {
+    let reply = http.get(format!("http://{store}/admin/v1/cluster")).bearer_auth(token).send().await;
+    let meta: Meta = refused(reply.with_context(|| format!("cannot reach {store}"))?).await?.json().await?;
+    Ok(!meta.partitions.is_empty() && meta.partitions.iter().all(|one| one.state == PartitionState::Created))
+}
+
+/// Whether every store knows a leader of each group it has a replica of.
+async fn all_ready(stores: &[String]) -> bool {
+    let probes = stores.iter().map(async |store| answers(&format!("http://{store}/readyz")).await);
+    futures::future::join_all(probes).await.into_iter().all(|ready| ready)
 }
 
 /// Whether a GET of `url` succeeds; one short attempt.

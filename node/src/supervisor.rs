@@ -8,6 +8,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use raftduck_model::ClusterId;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
@@ -93,12 +94,12 @@ impl Local {
             self.wait(&format!("http://{}/livez", self.worker_address(worker))).await?;
         }
         let request = Bootstrap {
-            cluster: self.plan.home.cluster,
+            cluster_uuid: ClusterId(self.plan.home.cluster),
             stores: (1..=self.plan.workers).map(|worker| self.worker_address(worker)).collect(),
             partitions: self.partitions(),
             replication: u32::from(self.plan.workers.min(3)),
         };
-        bootstrap::run(&request, Some(&self.plan.home.cluster_token()?), Some(START)).await?;
+        bootstrap::run(&request, &self.plan.home.cluster_token()?, Some(START)).await?;
         self.start_control()?;
         self.wait(&format!("{}/readyz", self.url())).await
     }

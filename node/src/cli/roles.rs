@@ -13,6 +13,9 @@ use raftduck_worker::WorkerConfig;
 use super::units::ByteSize;
 use crate::machine;
 
+/// What processes started with `--insecure` send each other in place of a secret.
+const NO_SECRET: &str = "insecure";
+
 /// A process's share of the machine. DuckDB alone would take 80 % of the memory, in each process.
 #[derive(Args, Clone, Debug)]
 pub struct Resources {
@@ -111,12 +114,14 @@ impl Resources {
 }
 
 impl ClusterToken {
-    /// The token; none only where `insecure` allows that.
+    /// The token, or with `insecure` a text that everybody knows.
     ///
     /// # Errors
     /// Where the file cannot be read or is empty, or where there is no token and there must be one.
-    pub fn read(&self, insecure: bool) -> anyhow::Result<Option<String>> {
-        secret("cluster-token", self.cluster_token.as_deref(), self.cluster_token_file.as_deref(), insecure)
+    pub fn credential(&self, insecure: bool) -> anyhow::Result<String> {
+        let token =
+            secret("cluster-token", self.cluster_token.as_deref(), self.cluster_token_file.as_deref(), insecure)?;
+        Ok(token.unwrap_or_else(|| NO_SECRET.to_owned()))
     }
 }
 
@@ -131,7 +136,7 @@ impl ControlOptions {
             listen: self.listen,
             stores: self.stores.clone(),
             token: self.client_token()?,
-            credential: Credential::new(&self.secret.read(self.insecure)?.unwrap_or_default()),
+            credential: Credential::new(&self.secret.credential(self.insecure)?),
             memory_bytes,
             threads,
         })
@@ -157,11 +162,12 @@ impl WorkerOptions {
             data: self.data.clone(),
             listen: self.listen,
             advertise: self.advertised()?,
-            credential: Credential::new(&self.secret.read(self.insecure)?.unwrap_or_default()),
+            credential: Credential::new(&self.secret.credential(self.insecure)?),
             memory_bytes,
             threads,
             spill_bytes: self.spill.0,
             log_bytes: self.log_size.0,
+            timing: Default::default(),
         })
     }
 
