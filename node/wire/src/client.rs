@@ -13,8 +13,8 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use crate::http::{
-    ClusterAnswer, DdlAnswer, HealthAnswer, Problem, RowsAnswer, SqlAnswer, SqlRequest, TableInfo, TablesAnswer, header,
-    media, path,
+    ClusterAnswer, DdlAnswer, HealthAnswer, Problem, RowsAnswer, SqlAnswer, SqlRequest, TableInfo, TablesAnswer,
+    header, media, path,
 };
 
 /// How a [`Client`] behaves; [`Default`] suits people and tests alike.
@@ -256,7 +256,8 @@ impl Client {
     }
 
     async fn get<T: DeserializeOwned>(&self, url: Url) -> Result<T, ClientError> {
-        self.retrying(true, || async { json(send(self.call(self.http.get(url.clone()), media::JSON)).await?).await }).await
+        self.retrying(true, || async { json(send(self.call(self.http.get(url.clone()), media::JSON)).await?).await })
+            .await
     }
 
     fn url(&self, path: &str) -> Url {
@@ -304,7 +305,9 @@ fn new_key() -> String {
 fn reads(sql: &str) -> bool {
     let start = sql.trim_start_matches(|c: char| c.is_whitespace() || c == '(');
     let word = start.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
-    ["select", "with", "from", "explain", "values", "describe", "show"].iter().any(|head| word.eq_ignore_ascii_case(head))
+    ["select", "with", "from", "explain", "values", "describe", "show"]
+        .iter()
+        .any(|head| word.eq_ignore_ascii_case(head))
 }
 
 async fn send(call: RequestBuilder) -> Result<Response, ClientError> {
