@@ -1,0 +1,43 @@
+//! `raftduck-operator`. Today it only prints the definition of its resource.
+
+use clap::{Parser, Subcommand};
+use kube::CustomResourceExt;
+use raftduck_operator_api::AnalyticsCluster;
+
+/// Raftduck's Kubernetes operator.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Prints the CustomResourceDefinition as YAML: what `crds/` holds.
+    Crd,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Crd => print!("{}", definition()?),
+    }
+    Ok(())
+}
+
+fn definition() -> anyhow::Result<String> {
+    Ok(serde_yaml::to_string(&AnalyticsCluster::crd())?)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_committed_definition_is_the_codes() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../crds/analyticsclusters.yaml");
+        let committed = std::fs::read_to_string(path).unwrap();
+        assert_eq!(committed, definition().unwrap(), "run: raftduck-operator crd > crds/analyticsclusters.yaml");
+    }
+}
