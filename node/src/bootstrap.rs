@@ -6,25 +6,12 @@ use anyhow::{Context, bail};
 use raftduck_model::ClusterId;
 use raftduck_model::meta::{Meta, PartitionState};
 use raftduck_wire::http::Problem;
-use serde::Serialize;
+use raftduck_worker::BootstrapRequest;
 
 use crate::cli::BootstrapOptions;
 
 /// One attempt of a call; the store itself waits up to a minute for the others within it.
 const ATTEMPT: Duration = Duration::from_secs(70);
-
-/// The body of `POST /admin/v1/bootstrap`.
-#[derive(Serialize)]
-pub struct Bootstrap {
-    /// The new cluster.
-    pub cluster_uuid: ClusterId,
-    /// Its stores' addresses, `host:port`; the first is asked.
-    pub stores: Vec<String>,
-    /// Partitions, for ever.
-    pub partitions: u32,
-    /// Copies of each.
-    pub replication: u32,
-}
 
 /// The command `bootstrap`.
 ///
@@ -32,7 +19,7 @@ pub struct Bootstrap {
 /// As [`run`].
 pub async fn command(options: BootstrapOptions) -> anyhow::Result<()> {
     let token = options.secret.credential(true)?;
-    let request = Bootstrap {
+    let request = BootstrapRequest {
         cluster_uuid: ClusterId(options.cluster_uuid),
         stores: options.stores,
         partitions: options.partitions,
@@ -48,7 +35,7 @@ pub async fn command(options: BootstrapOptions) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// Where the store refuses, with its reason, or the wait is over.
-pub async fn run(request: &Bootstrap, token: &str, wait: Option<Duration>) -> anyhow::Result<()> {
+pub async fn run(request: &BootstrapRequest, token: &str, wait: Option<Duration>) -> anyhow::Result<()> {
     let Some(first) = request.stores.first() else { bail!("--stores names no store") };
     let http = reqwest::Client::builder().timeout(ATTEMPT).build()?;
     let url = format!("http://{first}/admin/v1/bootstrap");

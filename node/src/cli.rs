@@ -20,7 +20,7 @@ pub const LOCAL_TOKEN: &str = "local-dev-token-123";
 #[derive(Parser, Debug)]
 #[command(name = "raftduck", version, max_term_width = 100, disable_help_subcommand = true)]
 pub struct Cli {
-    /// Settings from a TOML file; its keys are the long flags' names, which win over it, as does the environment.
+    /// A TOML file of settings, named like the long flags; flags and environment win over it.
     #[arg(long, global = true, env = "RAFTDUCK_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Logs.
@@ -34,7 +34,7 @@ pub struct Cli {
 /// Raftduck's commands.
 #[derive(Subcommand, Debug)]
 pub enum Command {
-    /// Shows a whole cluster on this machine: real data, questions, a killed worker, nothing lost.
+    /// Shows a cluster on this machine: real data, questions, a killed worker, nothing lost.
     Demo(DemoOptions),
     /// Runs a whole cluster on this machine and keeps its data.
     Dev(DevOptions),
@@ -51,6 +51,8 @@ pub enum Command {
     /// Measures a cluster on this machine beside one plain DuckDB.
     #[command(subcommand)]
     Bench(BenchCommand),
+    /// Prints the table of metrics, as README shows it.
+    Metrics,
     /// Runs one statement on standard input; control starts it for what a store may not run.
     #[command(hide = true)]
     QueryProcess,

@@ -43,6 +43,13 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Sql(options) => client::sql(options).await,
         Command::Status(options) => client::status(options).await,
         Command::Bench(command) => bench::run(command).await,
+        Command::Metrics => print_metrics(),
         Command::QueryProcess => Ok(()),
     }
+}
+
+/// The metrics of both roles as a Markdown table.
+fn print_metrics() -> anyhow::Result<()> {
+    print!("{}", raftduck_wire::metric::markdown(&[raftduck_worker::METRICS, raftduck_control::METRICS].concat()));
+    Ok(())
 }

@@ -12,7 +12,9 @@ use raftduck_model::ClusterId;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
-use crate::bootstrap::{self, Bootstrap};
+use raftduck_worker::BootstrapRequest;
+
+use crate::bootstrap;
 use crate::machine::Shares;
 
 pub mod home;
@@ -93,7 +95,7 @@ impl Local {
         for worker in 1..=self.plan.workers {
             self.wait(&format!("http://{}/livez", self.worker_address(worker))).await?;
         }
-        let request = Bootstrap {
+        let request = BootstrapRequest {
             cluster_uuid: ClusterId(self.plan.home.cluster),
             stores: (1..=self.plan.workers).map(|worker| self.worker_address(worker)).collect(),
             partitions: self.partitions(),
