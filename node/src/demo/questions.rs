@@ -36,7 +36,7 @@ pub fn questions(years: i16) -> [Question; 5] {
         Question {
             title: "Which routes are busiest?",
             sql: "SELECT origin, dest, count(*) AS flights, count(DISTINCT carrier) AS carriers, \
-                  round(avg(air_time), 0) AS minutes_in_air, any_value(distance) AS miles \
+                  round(avg(air_time), 0) AS minutes_in_air, min(distance) AS miles \
                   FROM flights GROUP BY origin, dest ORDER BY flights DESC, origin, dest LIMIT 5"
                 .to_owned(),
         },
@@ -45,7 +45,7 @@ pub fn questions(years: i16) -> [Question; 5] {
             sql: "SELECT hour(scheduled) // 3 * 3 AS from_hour, count(*) AS flights, \
                   round(avg(dep_delay), 1) AS mean_delay_min, \
                   round(100.0 * count(*) FILTER (dep_delay > 60) / count(dep_delay), 1) AS over_an_hour_pct \
-                  FROM flights GROUP BY ALL ORDER BY from_hour"
+                  FROM flights GROUP BY ALL HAVING count(*) >= 100 ORDER BY from_hour"
                 .to_owned(),
         },
         Question {
