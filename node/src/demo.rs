@@ -141,7 +141,7 @@ async fn answers(client: &Client, plain: &Plain, sql: &str) -> anyhow::Result<(T
 fn invite(local: &Local) {
     let (url, token) = (local.url(), local.token());
     println!("\n── It keeps serving; Ctrl-C ends it and removes its data. Try:\n");
-    println!("curl {url}/v1/sql -H 'Authorization: Bearer {token}' \\");
+    println!("curl {url}/v1/sql -H 'Authorization: Bearer {token}' -H 'Content-Type: text/plain' \\");
     println!("  -d 'SELECT carrier, count(*) FROM flights GROUP BY carrier ORDER BY 2 DESC'\n");
     println!("curl '{url}/v1/tables/readings/rows?create=true' -H 'Authorization: Bearer {token}' \\");
     println!("  -H 'Content-Type: application/json' -d '[{{\"sensor\": \"a\", \"celsius\": 21.5}}]'\n");

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use raftduck_control::ControlConfig;
+use raftduck_control::{ControlConfig, Limits};
 use raftduck_wire::credential::Credential;
 use raftduck_worker::WorkerConfig;
 
@@ -85,10 +85,13 @@ pub struct ControlOptions {
     /// Some of the stores, host:port, separated by commas; the others are learnt from them.
     #[arg(long, env = "RAFTDUCK_STORES", value_delimiter = ',', required = true, value_name = "HOST:PORT,…")]
     pub stores: Vec<String>,
-    /// The bearer token that clients send.
+    /// Where to serve /metrics without a token, for scrapers [default: nowhere].
+    #[arg(long, env = "RAFTDUCK_METRICS_LISTEN", value_name = "IP:PORT")]
+    pub metrics_listen: Option<SocketAddr>,
+    /// A bearer token that clients send; it may do anything.
     #[arg(long, env = "RAFTDUCK_TOKEN", hide_env_values = true, help_heading = "Security")]
     pub token: Option<String>,
-    /// A file that holds it.
+    /// A file of tokens, read again when it changes.
     #[arg(long, env = "RAFTDUCK_TOKEN_FILE", value_name = "FILE", conflicts_with = "token", help_heading = "Security")]
     pub token_file: Option<PathBuf>,
     /// The cluster's secret.
@@ -132,22 +135,20 @@ impl ControlOptions {
     /// Where a token is missing.
     pub fn config(&self) -> anyhow::Result<ControlConfig> {
         let (memory_bytes, threads) = self.resources.shares();
+        // The file's text is control's to read, again whenever it changes; here it only has to be there.
+        secret("token", self.token.as_deref(), self.token_file.as_deref(), self.insecure)?;
+        let (token, tokens_file) = (self.token.clone(), self.token_file.clone());
         Ok(ControlConfig {
             listen: self.listen,
             stores: self.stores.clone(),
-            token: self.client_token()?,
+            metrics_listen: self.metrics_listen,
+            token,
+            tokens_file,
             credential: Credential::new(&self.secret.credential(self.insecure)?),
             memory_bytes,
             threads,
+            limits: Limits::default(),
         })
-    }
-
-    /// The clients' token; none only with `--insecure`.
-    ///
-    /// # Errors
-    /// As [`ClusterToken::read`].
-    pub fn client_token(&self) -> anyhow::Result<Option<String>> {
-        secret("token", self.token.as_deref(), self.token_file.as_deref(), self.insecure)
     }
 }
 
