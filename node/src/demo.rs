@@ -39,15 +39,21 @@ pub async fn run(options: DemoOptions) -> anyhow::Result<()> {
         () = stop.cancelled() => return Ok(()),
     };
     println!("A cluster of {} partitions serves on {} after {:.1?}.", local.partitions(), local.url(), began.elapsed());
-    let outcome = tokio::select! {
+    let mut outcome = tokio::select! {
         outcome = tour(&mut local) => outcome,
         () = stop.cancelled() => Ok(()),
     };
     if outcome.is_ok() && !options.once && !stop.is_cancelled() {
         invite(&local);
-        local::serve(&mut local, &stop).await?;
+        outcome = local::serve(&mut local, &stop).await;
     }
+    let ended = local.ended();
     local.stop().await;
+    if outcome.is_err() {
+        ended.iter().for_each(|ended| eprintln!("{ended}"));
+        // What went wrong is in the logs there.
+        eprintln!("kept {}", folder.keep().display());
+    }
     outcome
 }
 

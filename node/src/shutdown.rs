@@ -45,7 +45,7 @@ pub fn with_stdin(token: CancellationToken) -> std::io::Result<()> {
         let mut byte = [0];
         let mut stdin = std::io::stdin().lock();
         while matches!(stdin.read(&mut byte), Ok(1..)) {}
-        tracing::info!("parent is gone, ending");
+        tracing::info!("standard input ended, ending");
         token.cancel();
         std::thread::sleep(GRACE);
         std::process::exit(1);
