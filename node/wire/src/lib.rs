@@ -3,6 +3,7 @@
 pub mod client;
 pub mod credential;
 pub mod http;
+pub mod metric;
 pub mod rpc;
 
 /// The protocols between processes, generated from `proto/`; the comments are in those files.

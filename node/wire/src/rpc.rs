@@ -14,6 +14,8 @@ pub type Store = StoreClient<InterceptedService<Channel, OnCalls>>;
 
 /// How long a connection attempt may take: a store that is gone must not hold a request up.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(200);
+/// A frozen store answers nothing and resets nothing: a watch on it ends after two of these.
+const KEEP_ALIVE: Duration = Duration::from_secs(1);
 /// HTTP/2's flow-control window. A few entries in flight fit; the default of 64 KiB stalls one.
 pub const WINDOW_BYTES: u32 = 8 << 20;
 
@@ -28,6 +30,9 @@ pub fn store(address: &str, credential: &Credential) -> Result<Store, tonic::tra
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)
         .tcp_nodelay(true)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE)
+        .keep_alive_while_idle(true)
         .connect_lazy();
     let client = StoreClient::with_interceptor(channel, OnCalls(credential.clone()));
     // An append carries parts for several partitions; its sender keeps it below this.

@@ -1,0 +1,338 @@
+//! A store: one DuckDB file, its threads, and the handle that everybody holds.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+use std::time::Instant;
+use std::{fs, io};
+
+use duckdb::Connection;
+use parking_lot::Mutex;
+use raftduck_model::{PartitionId, SchemaVersion, TableId};
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::apply::{Applier, ApplyBatch, Job};
+use crate::catalog::{Catalog, Learned};
+use crate::checkpoint::{self, CheckpointError, Checkpoints};
+use crate::fault::Fault;
+use crate::instance::{self, Shares};
+use crate::keys::KeyIndex;
+use crate::nice;
+use crate::options::StoreOptions;
+use crate::query::{self, QueryError, QuerySpec, QueryStream, Slots};
+use crate::running::Running;
+use crate::state::{Partition, Partitions};
+use crate::stats::{Counters, EngineStats};
+use crate::structure;
+use crate::system;
+
+/// The store's file in its folder.
+const FILE: &str = "store.duckdb";
+
+/// Why a store could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A folder or the file could not be reached.
+    #[error("{path} cannot be used")]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A write-ahead log lies beside the file: another program has opened it.
+    #[error(
+        "{0} lies beside the store, which never writes one: another program has written to the file. \
+         Restore the folder from before that, or empty it, and this store copies its data from the others"
+    )]
+    StrayLog(PathBuf),
+    /// DuckDB refused the file or the options.
+    #[error("the store's file cannot be opened")]
+    Engine(#[source] Fault),
+}
+
+/// The store has halted or is closed; what was asked for may or may not be done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the store has halted: {0}")]
+pub struct StoreHalted(pub String);
+
+/// What all threads of a store share.
+pub(crate) struct Shared {
+    pub options: StoreOptions,
+    pub partitions: Partitions,
+    pub learned: Arc<Learned>,
+    pub checkpoints: Checkpoints,
+    pub running: Arc<Running>,
+    pub stats: Counters,
+    /// Held by a schema change and by a checkpoint: the one fails where the other is under way.
+    pub structure: Arc<Mutex<()>>,
+    halted: OnceLock<String>,
+}
+
+impl Shared {
+    /// Stops the store for good. The first reason counts.
+    pub fn halt(&self, reason: &str) {
+        if self.halted.set(reason.to_owned()).is_ok() {
+            tracing::error!(reason, "the store has halted");
+            self.checkpoints.stop();
+            (self.options.on_halt)(reason);
+        }
+    }
+
+    pub fn is_halted(&self) -> bool {
+        self.halted.get().is_some()
+    }
+
+    pub fn halted(&self) -> StoreHalted {
+        StoreHalted(self.halted.get().cloned().unwrap_or_else(|| "it is closed".into()))
+    }
+}
+
+/// One DuckDB file that all partitions of a worker share. Cheap to clone.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    shared: Arc<Shared>,
+    folder: PathBuf,
+    jobs: mpsc::Sender<Job>,
+    queue: Arc<Semaphore>,
+    slots: Slots,
+    /// Cloned for every query; a connection is not `Sync`.
+    template: Mutex<Connection>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// Halts the store if the thread that holds it ends by a panic.
+struct Guard(Arc<Shared>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.halt("a thread of the store ended by a panic, which is a bug");
+        }
+    }
+}
+
+impl Store {
+    /// Opens the store in `folder`, which is made if it is not there, and starts its threads.
+    ///
+    /// # Errors
+    /// Where the folder or file cannot be used, or is not what a store leaves behind.
+    pub fn open(folder: &Path, options: StoreOptions) -> Result<Self, OpenError> {
+        let folder = folder.to_path_buf();
+        let file = prepare_folder(&folder, &options)?;
+        let io = |source| OpenError::Io { path: folder.clone(), source };
+        // DuckDB's own threads inherit the priority of the thread that opens the instance; the
+        // threads below must not, so they are started from here.
+        let opening = options.clone();
+        let opened = nice::spawn_low("engine-open", move || open_file(&file, &opening)).map_err(io)?.join();
+        let opened = opened.map_err(|_| io(io::Error::other("opening ended by a panic")))?.map_err(OpenError::Engine)?;
+        let running = Running::start().map_err(io)?;
+        let clone = || opened.connection.try_clone().map_err(|error| OpenError::Engine(error.into()));
+        let (template, checkpointer) = (clone()?, clone()?);
+
+        let queue = Arc::new(Semaphore::new(options.apply_queue_bytes.min(Semaphore::MAX_PERMITS)));
+        let slots = Slots::new(&options);
+        let shared = Arc::new(Shared {
+            partitions: Partitions::new(opened.partitions, options.keys_per_partition),
+            learned: Arc::clone(&opened.catalog.learned),
+            checkpoints: Checkpoints::new(),
+            running,
+            stats: Counters::default(),
+            structure: Arc::default(),
+            halted: OnceLock::new(),
+            options,
+        });
+        let (jobs, waiting) = mpsc::channel();
+        let applier =
+            Applier { connection: opened.connection, catalog: opened.catalog, shared: Arc::clone(&shared) };
+        let guard = Guard(Arc::clone(&shared));
+        let start = |name: &str, body: Box<dyn FnOnce() + Send>| {
+            std::thread::Builder::new().name(name.to_owned()).spawn(body).map_err(io)
+        };
+        let apply = start(
+            "apply",
+            Box::new(move || {
+                let _guard = guard;
+                applier.run(&waiting);
+            }),
+        )?;
+        let checkpointing = Arc::clone(&shared);
+        let checkpoint = start(
+            "checkpoint",
+            Box::new(move || {
+                let _guard = Guard(Arc::clone(&checkpointing));
+                checkpoint::run(&checkpointing, &checkpointer);
+            }),
+        )?;
+        let threads = vec![apply, checkpoint];
+        let threads = Mutex::new(threads);
+        Ok(Self(Arc::new(Inner { shared, folder, jobs, queue, slots, template: Mutex::new(template), threads })))
+    }
+
+    /// The partition's state, which is empty if this store never heard of it.
+    pub fn partition(&self, id: PartitionId) -> Partition {
+        self.0.shared.partitions.get(id)
+    }
+
+    /// Whether the partition's log has named this version of the table.
+    pub fn knows(&self, partition: PartitionId, table: TableId, version: SchemaVersion) -> bool {
+        self.0.shared.learned.knows(partition, table, version)
+    }
+
+    /// The tables that the partition's log has named and not dropped.
+    pub fn tables(&self, partition: PartitionId) -> Vec<TableId> {
+        self.0.shared.learned.tables(partition)
+    }
+
+    /// Every partition that this store has heard of.
+    pub fn partitions(&self) -> BTreeMap<PartitionId, Partition> {
+        self.0.shared.partitions.all().into_iter().collect()
+    }
+
+    /// Applies committed entries, in log order for each partition; returns when they are applied
+    /// and visible. Waits while the queue is full; a batch beyond the queue's size takes all of it.
+    ///
+    /// # Errors
+    /// Where the store has halted; the entries may or may not be applied then.
+    pub async fn apply(&self, batch: ApplyBatch) -> Result<(), StoreHalted> {
+        let since = Instant::now();
+        let bytes = batch.bytes();
+        let permits = u32::try_from(bytes.min(self.0.shared.options.apply_queue_bytes)).unwrap_or(u32::MAX);
+        let halted = |_| self.0.shared.halted();
+        let room = Arc::clone(&self.0.queue).acquire_many_owned(permits).await.map_err(halted)?;
+        let (finished, done) = oneshot::channel();
+        self.send(Job::Apply { batch, bytes, room, since, finished })?;
+        done.await.map_err(|_| self.0.shared.halted())
+    }
+
+    pub(crate) fn send(&self, job: Job) -> Result<(), StoreHalted> {
+        self.0.jobs.send(job).map_err(|_| self.0.shared.halted())
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.0.shared
+    }
+
+    /// A connection to the instance with no settings of its own.
+    pub(crate) fn connect(&self) -> Result<Connection, Fault> {
+        Ok(self.0.template.lock().try_clone()?)
+    }
+
+    /// Writes a checkpoint that begins after this call, and returns when it has ended.
+    ///
+    /// # Errors
+    /// Where the store halts or closes first.
+    pub async fn checkpoint(&self) -> Result<(), CheckpointError> {
+        self.0.shared.checkpoints.request().await
+    }
+
+    /// Runs one SELECT over the tables named, and returns once its columns are known.
+    ///
+    /// # Errors
+    /// See [`QueryError`].
+    pub async fn query(&self, spec: QuerySpec) -> Result<QueryStream, QueryError> {
+        query::start(self, &self.0.slots, spec).await
+    }
+
+    /// What the store has counted.
+    pub fn stats(&self) -> EngineStats {
+        let shared = &self.0.shared;
+        let queued = shared.options.apply_queue_bytes.saturating_sub(self.0.queue.available_permits());
+        EngineStats {
+            queued_bytes: queued as u64,
+            unchecked_bytes: shared.checkpoints.unchecked_bytes(),
+            running_queries: shared.running.count() as u64,
+            file_bytes: fs::metadata(self.0.folder.join(FILE)).map(|file| file.len()).unwrap_or_default(),
+            ..shared.stats.read()
+        }
+    }
+
+    /// Stops the store after what waits is applied and a last checkpoint is written. Waits for
+    /// both, so it must not be called from an asynchronous task without `spawn_blocking`.
+    pub fn close(&self) {
+        self.0.close();
+    }
+}
+
+impl Inner {
+    fn close(&self) {
+        self.queue.close();
+        self.shared.running.end_all();
+        // The apply thread may be gone already; then there is nothing to stop.
+        let _ = self.jobs.send(Job::Stop);
+        let mut threads = self.threads.lock();
+        for thread in threads.drain(..) {
+            self.join(thread);
+        }
+    }
+
+    fn join(&self, thread: JoinHandle<()>) {
+        let name = thread.thread().name().unwrap_or_default().to_owned();
+        if name.as_str() == "checkpoint" {
+            self.shared.checkpoints.stop();
+        }
+        if thread.join().is_err() {
+            tracing::error!(thread = name, "a thread of the store ended by a panic");
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Makes the folders and empties the spill folder. Returns the store's file.
+fn prepare_folder(folder: &Path, options: &StoreOptions) -> Result<PathBuf, OpenError> {
+    let io = |path: &Path, source| OpenError::Io { path: path.to_path_buf(), source };
+    fs::create_dir_all(folder).map_err(|error| io(folder, error))?;
+    match fs::remove_dir_all(&options.spill) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(&options.spill, error)),
+        _ => fs::create_dir_all(&options.spill).map_err(|error| io(&options.spill, error))?,
+    }
+    let log = folder.join(format!("{FILE}.wal"));
+    match log.try_exists() {
+        Ok(true) => Err(OpenError::StrayLog(log)),
+        Ok(false) => Ok(folder.join(FILE)),
+        Err(error) => Err(io(&log, error)),
+    }
+}
+
+struct Opened {
+    connection: Connection,
+    catalog: Catalog,
+    partitions: BTreeMap<PartitionId, Partition>,
+}
+
+fn open_file(file: &Path, options: &StoreOptions) -> Result<Opened, Fault> {
+    let connection = instance::open(&Shares {
+        memory_bytes: options.memory_bytes,
+        threads: options.threads,
+        spill: Some((&options.spill, options.spill_bytes)),
+    })?;
+    let path = file.to_string_lossy().replace('\'', "''");
+    connection.execute_batch(&format!("ATTACH '{path}' AS store (RECOVERY_MODE no_wal_writes)"))?;
+    system::prepare(&connection)?;
+    instance::harden(&connection)?;
+
+    let applied = system::read_applied(&connection)?;
+    let mut keys = system::read_keys(&connection, &applied, options.keys_per_partition)?;
+    let mut catalog = Catalog::default();
+    for (part, table) in system::read_schemas(&connection)? {
+        if catalog.physical(table.id).is_none_or(|physical| physical.definition.version < table.version) {
+            catalog.set_physical(structure::open_physical(&connection, &table)?);
+        }
+        catalog.learn(part, &table);
+    }
+    let partitions = applied.into_iter().map(|(part, applied)| {
+        let keys = keys.remove(&part).unwrap_or_else(|| KeyIndex::new(options.keys_per_partition));
+        (part, Partition::new(applied, keys))
+    });
+    Ok(Opened { partitions: partitions.collect(), connection, catalog })
+}

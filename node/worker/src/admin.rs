@@ -1,0 +1,124 @@
+//! The worker's HTTP endpoints: probes, metrics, and the admin contract an operator goes by.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use raftduck_model::meta::LEVEL;
+use raftduck_model::{ClusterId, StoreId};
+use serde::Serialize;
+
+use crate::bootstrap::{self, BootstrapError, bootstrap};
+use crate::joining::Joining;
+use crate::metrics;
+use crate::service::MemberSlot;
+
+/// What the handlers share.
+#[derive(Clone)]
+struct Admin {
+    joining: Arc<Joining>,
+    member: MemberSlot,
+}
+
+/// The endpoints; those below `/admin` take the cluster's credential only.
+pub fn router(joining: Arc<Joining>, member: MemberSlot) -> Router {
+    let admin = Admin { joining, member };
+    let guarded = Router::new()
+        .route("/admin/v1/identity", get(identity))
+        .route("/admin/v1/bootstrap", post(make_cluster))
+        .route("/admin/v1/cluster", get(cluster))
+        .layer(from_fn_with_state(admin.clone(), authorize));
+    Router::new()
+        .route("/livez", get(|| async { "alive" }))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(scrape))
+        .merge(guarded)
+        .with_state(admin)
+}
+
+async fn authorize(State(admin): State<Admin>, request: Request, next: Next) -> Response {
+    let sent = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    match sent.and_then(|text| text.strip_prefix("Bearer ")) {
+        Some(token) if admin.joining.config().credential.is(token) => next.run(request).await,
+        _ => problem(StatusCode::UNAUTHORIZED, "unauthorized", "send the cluster token as `Authorization: Bearer …`"),
+    }
+}
+
+#[derive(Serialize)]
+struct Identity {
+    store: StoreId,
+    cluster: Option<ClusterId>,
+    level: u32,
+    version: &'static str,
+}
+
+async fn identity(State(admin): State<Admin>) -> Json<Identity> {
+    Json(Identity {
+        store: admin.joining.store(),
+        cluster: admin.joining.membership().map(|membership| membership.cluster),
+        level: LEVEL,
+        version: env!("CARGO_PKG_VERSION"),
+    })
+}
+
+async fn make_cluster(State(admin): State<Admin>, request: Json<bootstrap::Request>) -> Response {
+    match bootstrap(&admin.joining, request.0).await {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(error) => {
+            let (status, code) = match &error {
+                BootstrapError::Invalid(_) => (StatusCode::BAD_REQUEST, "bad_bootstrap"),
+                BootstrapError::Refused { .. } | BootstrapError::Meta(_) => (StatusCode::CONFLICT, "store_refuses"),
+                BootstrapError::Unreachable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "store_unreachable"),
+                BootstrapError::NoLeader => (StatusCode::SERVICE_UNAVAILABLE, "no_quorum"),
+            };
+            problem(status, code, &error.to_string())
+        }
+    }
+}
+
+async fn cluster(State(admin): State<Admin>) -> Response {
+    match admin.member.get() {
+        Some(member) => Json(member.meta.borrow().as_ref()).into_response(),
+        None => problem(StatusCode::SERVICE_UNAVAILABLE, "no_cluster", "this store belongs to no cluster yet"),
+    }
+}
+
+/// Ready: registered, and every replica here knows a leader.
+async fn readyz(State(admin): State<Admin>) -> Response {
+    let Some(member) = admin.member.get() else {
+        return problem(StatusCode::SERVICE_UNAVAILABLE, "no_cluster", "this store belongs to no cluster yet");
+    };
+    if !member.meta.borrow().stores.contains_key(&member.store) {
+        return problem(StatusCode::SERVICE_UNAVAILABLE, "unregistered", "the cluster has not taken this store in yet");
+    }
+    match member.hosted().iter().filter(|hosted| hosted.leader_store().is_none()).count() {
+        0 => "ready".into_response(),
+        without => {
+            let detail = format!("{without} of this store's groups know no leader");
+            problem(StatusCode::SERVICE_UNAVAILABLE, "no_leader", &detail)
+        }
+    }
+}
+
+async fn scrape(State(admin): State<Admin>) -> Response {
+    match metrics::text(admin.member.get().map(Arc::as_ref)) {
+        Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
+        Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, "metrics", &error.to_string()),
+    }
+}
+
+fn problem(status: StatusCode, code: &str, detail: &str) -> Response {
+    let body = serde_json::json!({
+        "type": "about:blank",
+        "title": status.canonical_reason(),
+        "status": status.as_u16(),
+        "code": code,
+        "detail": detail,
+    });
+    (status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
+}

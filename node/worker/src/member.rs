@@ -1,0 +1,194 @@
+//! A store that belongs to a cluster: everything its services and background tasks share.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use raftduck_consensus::{Host, HostConfig, StateMachine};
+use raftduck_engine::Store as Engine;
+use raftduck_model::meta::{Meta, MetaCommand, Replica};
+use raftduck_model::{GroupId, StoreId};
+use raftduck_wal::{Options, RealDisk, Room, Wal, abort_process};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::WorkerConfig;
+use crate::directory::{Directory, MetaView};
+use crate::hosted::Hosted;
+use crate::leadership::Applied;
+use crate::metaclient::{self, NoMetaLeader};
+use crate::metamachine::{MetaMachine, Outcome, decode_outcome, encode_command};
+use crate::partition::{PartitionMachine, engine_options};
+use crate::volume::{Membership, Volume};
+
+/// A running member of a cluster.
+pub struct Member {
+    /// Who it is.
+    pub store: StoreId,
+    /// What its volume says of the cluster.
+    pub membership: Membership,
+    /// How it was told to run.
+    pub config: WorkerConfig,
+    /// The newest cluster state it knows.
+    pub meta: MetaView,
+    /// Where the others are.
+    pub directory: Arc<Directory>,
+    /// The groups' core.
+    pub host: Host,
+    /// The rows.
+    pub engine: Engine,
+    /// The log.
+    pub wal: Wal,
+    /// Bytes between proposed and applied, in KiB.
+    pub unapplied: Arc<Semaphore>,
+    /// Says whenever a group's role, term, leader or readiness changed.
+    pub groups_changed: watch::Sender<()>,
+    /// Cancelled when the process is to end.
+    pub stop: CancellationToken,
+    groups: RwLock<BTreeMap<GroupId, Hosted>>,
+    publish_meta: watch::Sender<Arc<Meta>>,
+    meta_machine: RwLock<Option<Arc<MetaMachine>>>,
+}
+
+impl Member {
+    /// Opens the log and the rows of `volume` and the groups' core; opens no group yet.
+    pub fn open(
+        volume: &Volume,
+        membership: Membership,
+        config: WorkerConfig,
+        stop: CancellationToken,
+    ) -> anyhow::Result<Arc<Self>> {
+        let wal = Wal::open(
+            Arc::new(RealDisk),
+            &volume.subfolder("log")?,
+            Options { cache_bytes: WorkerConfig::LOG_CACHE_BYTES, ..Default::default() },
+            abort_process(),
+        )?;
+        let engine =
+            Engine::open(&volume.subfolder("rows")?, engine_options(&config, volume.subfolder("spill")?, &stop))?;
+        let (publish_meta, meta) = watch::channel(Arc::new(Meta::default()));
+        let seeds = membership.seeds.iter().cloned();
+        let directory = Arc::new(Directory::new(meta.clone(), seeds, config.credential.clone()));
+        let admits = wal.clone();
+        let host = Host::new(
+            HostConfig {
+                cluster: membership.cluster,
+                store: volume.store(),
+                timing: config.timing.clone(),
+                credential: config.credential.clone(),
+                snapshots: volume.subfolder("incoming")?,
+                accepts_entries: Arc::new(move || admits.room() != Room::Full),
+            },
+            wal.clone(),
+            directory.clone(),
+        );
+        Ok(Arc::new(Self {
+            store: volume.store(),
+            membership,
+            config,
+            meta,
+            directory,
+            host,
+            engine,
+            wal,
+            unapplied: Arc::new(Semaphore::new(WorkerConfig::UNAPPLIED_BYTES / KIB)),
+            groups_changed: watch::Sender::new(()),
+            stop,
+            groups: RwLock::default(),
+            publish_meta,
+            meta_machine: RwLock::default(),
+        }))
+    }
+
+    /// The group's replica here, if there is one and it runs.
+    pub fn group(&self, group: GroupId) -> Option<Hosted> {
+        self.groups.read().get(&group).cloned()
+    }
+
+    /// Every replica that runs here.
+    pub fn hosted(&self) -> Vec<Hosted> {
+        self.groups.read().values().cloned().collect()
+    }
+
+    /// The meta group's state machine, where this store is one of its replicas.
+    pub fn meta_machine(&self) -> Option<Arc<MetaMachine>> {
+        self.meta_machine.read().clone()
+    }
+
+    /// Starts this store's replica of the meta group.
+    pub async fn open_meta(self: &Arc<Self>, volume: &Volume, replica: Replica) -> anyhow::Result<()> {
+        let machine = Arc::new(MetaMachine::open(&volume.subfolder("meta")?, self.publish_meta.clone())?);
+        *self.meta_machine.write() = Some(machine.clone());
+        self.open_group(GroupId::META, replica, machine, None).await
+    }
+
+    /// Starts this store's replica of a partition.
+    pub async fn open_partition(self: &Arc<Self>, group: GroupId, replica: Replica) -> anyhow::Result<()> {
+        let Some(partition) = group.partition() else { anyhow::bail!("the meta group is no partition") };
+        let machine = Arc::new(PartitionMachine::new(self.engine.clone(), partition));
+        self.open_group(group, replica, machine.clone(), Some(machine)).await
+    }
+
+    async fn open_group(
+        self: &Arc<Self>,
+        id: GroupId,
+        replica: Replica,
+        machine: Arc<dyn StateMachine>,
+        applied: Option<Arc<dyn Applied>>,
+    ) -> anyhow::Result<()> {
+        let group = self.host.open(id, replica.id, machine).await?;
+        let changed = self.groups_changed.clone();
+        let changed = move || {
+            changed.send_replace(());
+        };
+        let hosted = Hosted::start(group, replica, applied, changed, self.stop.clone());
+        self.groups.write().insert(id, hosted);
+        self.groups_changed.send_replace(());
+        Ok(())
+    }
+
+    /// Takes over a cluster state that another store told, unless this one's is newer.
+    pub fn learn_meta(&self, told: Meta) {
+        self.publish_meta.send_if_modified(|current| {
+            let newer = (told.epoch, told.catalog_version) > (current.epoch, current.catalog_version);
+            if newer {
+                *current = Arc::new(told);
+            }
+            newer
+        });
+    }
+
+    /// A command to the meta group, through this store's replica of it.
+    ///
+    /// # Errors
+    /// The leader to ask instead, where it is known.
+    pub async fn meta_here(&self, command: &MetaCommand) -> Result<Outcome, Option<StoreId>> {
+        let hosted = self.group(GroupId::META).ok_or(None)?;
+        let bytes = encode_command(command).map_err(|_| None)?;
+        let not_here = || hosted.leader_store();
+        if !hosted.is_ready() {
+            return Err(not_here());
+        }
+        let reply = hosted.group.propose(bytes).applied().await.map_err(|_| not_here())?;
+        decode_outcome(&reply).map_err(|_| None)
+    }
+
+    /// A command to the meta group, wherever its leader is.
+    ///
+    /// # Errors
+    /// Where no leader answered before `deadline`.
+    pub async fn meta_anywhere(&self, command: &MetaCommand, deadline: Instant) -> Result<Outcome, NoMetaLeader> {
+        match self.meta_here(command).await {
+            Ok(outcome) => Ok(outcome),
+            Err(_) => metaclient::send(&self.directory, command, deadline).await,
+        }
+    }
+}
+
+const KIB: usize = 1024;
+
+/// How many permits of [`Member::unapplied`] a write of `bytes` takes.
+pub fn permits(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(KIB).max(1)).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,38 @@
+//! Tells the meta group where this store is, whenever the map says otherwise.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use raftduck_model::meta::{MetaCommand, StoreInfo};
+use tokio::time::Instant;
+
+use crate::member::Member;
+
+const ATTEMPT: Duration = Duration::from_secs(5);
+
+/// Until the process stops.
+pub async fn run(member: Arc<Member>) {
+    let info = StoreInfo { address: member.config.advertise.clone() };
+    let mut meta = member.meta.clone();
+    loop {
+        let wrong = |meta: &Arc<raftduck_model::meta::Meta>| {
+            meta.cluster.is_some() && meta.stores.get(&member.store) != Some(&info)
+        };
+        if meta.wait_for(wrong).await.is_err() {
+            return;
+        }
+        let command = MetaCommand::RegisterStore { store: member.store, info: info.clone() };
+        match member.meta_anywhere(&command, Instant::now() + ATTEMPT).await {
+            // The state that says so arrives on its own; until then there is nothing to do.
+            Ok(Ok(_)) => {
+                let right = |meta: &Arc<raftduck_model::meta::Meta>| meta.stores.get(&member.store) == Some(&info);
+                let _ = tokio::time::timeout(ATTEMPT, meta.wait_for(right)).await;
+            }
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the cluster refuses this store");
+                tokio::time::sleep(ATTEMPT).await;
+            }
+            Err(error) => tracing::warn!(%error, "this store's address could not be registered yet"),
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Where this store leads the meta group: brings the partitions' leaders back to an even spread.
+//!
+//! A store's death moves its leaders to the survivors, and nothing in Raft moves them back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use raftduck_model::placement::{Leadership, Transfer, spread_leaders};
+use raftduck_model::{GroupId, StoreId};
+use raftduck_wire::proto::store::{GroupStatus, Role, TransferLeaderRequest, WatchRequest};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::member::Member;
+
+/// Between two rounds. Long beside an election, so that a store that just came back has its logs
+/// caught up, and short beside a person's patience.
+const ROUND: Duration = Duration::from_secs(2);
+const TRANSFER_TIMEOUT: Duration = Duration::from_secs(1);
+const RECONNECT: Duration = Duration::from_millis(500);
+
+/// What each reachable store last said of its groups.
+type Reports = Arc<Mutex<BTreeMap<StoreId, Vec<GroupStatus>>>>;
+
+/// Until the process stops.
+pub async fn run(member: Arc<Member>) {
+    let mut groups = member.groups_changed.subscribe();
+    loop {
+        while !leads_meta(&member) {
+            if groups.changed().await.is_err() {
+                return;
+            }
+        }
+        lead(&member).await;
+    }
+}
+
+fn leads_meta(member: &Member) -> bool {
+    member.group(GroupId::META).is_some_and(|hosted| hosted.is_ready())
+}
+
+/// Until this store leads the meta group no more. Watches every store meanwhile.
+async fn lead(member: &Arc<Member>) {
+    let reports = Reports::default();
+    let mut watched = BTreeSet::new();
+    // Dropped with this function: the watching ends with the leading.
+    let mut watchers = JoinSet::new();
+    while leads_meta(member) {
+        let stores: Vec<StoreId> = member.meta.borrow().stores.keys().copied().collect();
+        for store in stores {
+            if watched.insert(store) {
+                watchers.spawn(watch(member.clone(), store, reports.clone()));
+            }
+        }
+        tokio::time::sleep(ROUND).await;
+        let transfers = {
+            let reports = reports.lock();
+            spread_leaders(&member.meta.borrow(), &leaders(&reports), &reports.keys().copied().collect())
+        };
+        for transfer in transfers {
+            hand_over(member, transfer).await;
+        }
+    }
+}
+
+/// Keeps a store's reports up to date; they are gone while it does not answer.
+async fn watch(member: Arc<Member>, store: StoreId, reports: Reports) {
+    loop {
+        if let Ok(mut client) = member.directory.client(store)
+            && let Ok(response) = client.watch(WatchRequest {}).await
+        {
+            let mut updates = response.into_inner();
+            while let Ok(Some(update)) = updates.message().await {
+                reports.lock().insert(store, update.groups);
+            }
+        }
+        reports.lock().remove(&store);
+        tokio::time::sleep(RECONNECT).await;
+    }
+}
+
+/// Of all who claim to lead a group, the one with the highest term.
+fn leaders(reports: &BTreeMap<StoreId, Vec<GroupStatus>>) -> BTreeMap<GroupId, Leadership> {
+    let mut leaders: BTreeMap<GroupId, (u64, Leadership)> = BTreeMap::new();
+    for (store, groups) in reports {
+        for status in groups.iter().filter(|status| status.role() == Role::Leader) {
+            let claim = (status.term, Leadership { store: *store, ready: status.ready });
+            let held = leaders.entry(GroupId(status.group)).or_insert(claim);
+            if held.0 < claim.0 {
+                *held = claim;
+            }
+        }
+    }
+    leaders.into_iter().map(|(group, (_, leadership))| (group, leadership)).collect()
+}
+
+async fn hand_over(member: &Member, Transfer { group, from, to_replica }: Transfer) {
+    let Ok(mut client) = member.directory.client(from) else { return };
+    let request = TransferLeaderRequest { group: group.0, to_replica: to_replica.0 };
+    match timeout(TRANSFER_TIMEOUT, client.transfer_leader(request)).await {
+        Ok(Ok(response)) => {
+            let response = response.into_inner();
+            tracing::info!(%group, %from, %to_replica, accepted = response.accepted, detail = response.detail,
+                "asked for a leader to move");
+        }
+        Ok(Err(status)) => tracing::debug!(%group, %from, %status, "a leader could not be moved"),
+        Err(_) => tracing::debug!(%group, %from, "a leader could not be moved in time"),
+    }
+}

@@ -1,0 +1,251 @@
+//! What makes a folder a store: its identity, its membership of a cluster, and the lock that
+//! keeps two processes from opening it at once.
+//!
+//! Both records are small JSON files with a format number, replaced atomically: written beside,
+//! synced, renamed over, folder synced. `tests/golden.rs` holds their text.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use raftduck_model::meta::{LEVEL, Replica};
+use raftduck_model::{ClusterId, StoreId};
+use rustix::fs::FlockOperation;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use uuid::Uuid;
+
+const FORMAT: u32 = 1;
+const LOCK_FILE: &str = "lock";
+const STORE_FILE: &str = "store.json";
+const CLUSTER_FILE: &str = "cluster.json";
+
+/// Why a folder cannot serve as a store's volume.
+#[derive(Debug, thiserror::Error)]
+pub enum VolumeError {
+    /// The file system refused.
+    #[error("{action} {}", path.display())]
+    Io {
+        /// What was attempted.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// Another process has it open.
+    #[error("{} is in use by another worker: give each worker a folder of its own", path.display())]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A record of ours that cannot be read back.
+    #[error("{} is damaged ({reason}): restore it, or set the folder aside and let the store join empty", path.display())]
+    Damaged {
+        /// The record.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The data was written by a newer release, and finalised.
+    #[error("{} is at level {found}, this build knows {known}: run a newer release", path.display())]
+    TooNew {
+        /// The record.
+        path: PathBuf,
+        /// The level found.
+        found: u32,
+        /// The level this build writes.
+        known: u32,
+    },
+    /// The volume belongs to another cluster.
+    #[error("this volume belongs to cluster {found}, not {asked}: give the worker its own volume, or an empty one")]
+    OtherCluster {
+        /// The cluster on the volume.
+        found: ClusterId,
+        /// The one asked for.
+        asked: ClusterId,
+    },
+}
+
+/// Which cluster a store belongs to, and how it finds the others before it knows the map.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Membership {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// The level of what is on this volume.
+    pub level: u32,
+    /// The meta group's first replicas.
+    pub meta: Vec<Replica>,
+    /// Where stores were at bootstrap: `host:port` each.
+    pub seeds: Vec<(StoreId, String)>,
+}
+
+/// An open store folder; the lock is held until it is dropped.
+#[derive(Debug)]
+pub struct Volume {
+    folder: PathBuf,
+    store: StoreId,
+    _lock: File,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Record<T> {
+    format: u32,
+    #[serde(flatten)]
+    content: T,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoreRecord {
+    store: StoreId,
+}
+
+impl Volume {
+    /// Opens the folder, and makes it a new store's where it holds none.
+    pub fn open(folder: &Path) -> Result<Self, VolumeError> {
+        fs::create_dir_all(folder).map_err(|source| failed("cannot create", folder, source))?;
+        let path = folder.join(LOCK_FILE);
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(|source| failed("cannot open", &path, source))?;
+        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(VolumeError::InUse { path: folder.to_owned() }),
+            Err(error) => return Err(failed("cannot lock", &path, error.into())),
+        }
+        let store = match read::<StoreRecord>(&folder.join(STORE_FILE))? {
+            Some(record) => record.store,
+            None => {
+                let store = StoreId(Uuid::now_v7());
+                write(folder, STORE_FILE, StoreRecord { store })?;
+                store
+            }
+        };
+        Ok(Self { folder: folder.to_owned(), store, _lock: lock })
+    }
+
+    /// Who this store is.
+    pub fn store(&self) -> StoreId {
+        self.store
+    }
+
+    /// A folder below this one, for one part of the store.
+    pub fn subfolder(&self, name: &str) -> Result<PathBuf, VolumeError> {
+        let path = self.folder.join(name);
+        fs::create_dir_all(&path).map_err(|source| failed("cannot create", &path, source))?;
+        Ok(path)
+    }
+
+    /// The cluster this store belongs to; none for an empty one.
+    pub fn membership(&self) -> Result<Option<Membership>, VolumeError> {
+        let path = self.folder.join(CLUSTER_FILE);
+        match read::<Membership>(&path)? {
+            Some(record) if record.level > LEVEL => {
+                Err(VolumeError::TooNew { path, found: record.level, known: LEVEL })
+            }
+            record => Ok(record),
+        }
+    }
+
+    /// Writes down the cluster, once: a second time only the same one is accepted.
+    pub fn join(&self, membership: &Membership) -> Result<Membership, VolumeError> {
+        match self.membership()? {
+            Some(found) if found.cluster == membership.cluster => Ok(found),
+            Some(found) => Err(VolumeError::OtherCluster { found: found.cluster, asked: membership.cluster }),
+            None => {
+                write(&self.folder, CLUSTER_FILE, membership.clone())?;
+                Ok(membership.clone())
+            }
+        }
+    }
+}
+
+fn failed(action: &'static str, path: &Path, source: io::Error) -> VolumeError {
+    VolumeError::Io { action, path: path.to_owned(), source }
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, VolumeError> {
+    let text = match fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(failed("cannot read", path, source)),
+    };
+    let damaged = |reason: String| VolumeError::Damaged { path: path.to_owned(), reason };
+    let record: Record<T> = serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
+    match record.format {
+        FORMAT => Ok(Some(record.content)),
+        other => Err(VolumeError::TooNew { path: path.to_owned(), found: other, known: FORMAT }),
+    }
+}
+
+fn write<T: Serialize>(folder: &Path, name: &str, content: T) -> Result<(), VolumeError> {
+    let path = folder.join(name);
+    let record = Record { format: FORMAT, content };
+    let text = serde_json::to_vec_pretty(&record)
+        .map_err(|error| VolumeError::Damaged { path: path.clone(), reason: error.to_string() })?;
+    replace_file(folder, name, &text).map_err(|source| failed("cannot write", &path, source))
+}
+
+/// Replaces `folder/name` so that a crash at any point leaves the old content or the new.
+pub(crate) fn replace_file(folder: &Path, name: &str, content: &[u8]) -> io::Result<()> {
+    let beside = folder.join(format!("{name}.new"));
+    let mut file = File::create(&beside)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(&beside, folder.join(name))?;
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn membership(cluster: u128) -> Membership {
+        Membership { cluster: ClusterId(Uuid::from_u128(cluster)), level: LEVEL, meta: vec![], seeds: vec![] }
+    }
+
+    #[test]
+    fn a_store_keeps_its_identity() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Volume::open(folder.path()).unwrap().store();
+        assert_eq!(Volume::open(folder.path()).unwrap().store(), first);
+    }
+
+    #[test]
+    fn a_second_process_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let _held = Volume::open(folder.path()).unwrap();
+        assert!(matches!(Volume::open(folder.path()), Err(VolumeError::InUse { .. })));
+    }
+
+    #[test]
+    fn a_volume_joins_one_cluster_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let volume = Volume::open(folder.path()).unwrap();
+        assert_eq!(volume.membership().unwrap(), None);
+        volume.join(&membership(1)).unwrap();
+        assert_eq!(volume.join(&membership(1)).unwrap(), membership(1));
+        assert!(matches!(volume.join(&membership(2)), Err(VolumeError::OtherCluster { .. })));
+    }
+
+    #[test]
+    fn a_newer_level_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let volume = Volume::open(folder.path()).unwrap();
+        volume.join(&Membership { level: LEVEL + 1, ..membership(1) }).unwrap();
+        assert!(matches!(volume.membership(), Err(VolumeError::TooNew { .. })));
+    }
+
+    #[test]
+    fn a_damaged_record_is_named_and_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(Volume::open(folder.path()).unwrap());
+        let path = folder.path().join(STORE_FILE);
+        fs::write(&path, b"{").unwrap();
+        assert!(matches!(Volume::open(folder.path()), Err(VolumeError::Damaged { .. })));
+        assert_eq!(fs::read(&path).unwrap(), b"{");
+    }
+}

@@ -1,0 +1,151 @@
+//! Three workers in one process, over real loopback connections and real files.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use raftduck_model::PartitionId;
+use raftduck_wire::proto::store::{AppendRequest, part_outcome, refused};
+use support::{Workers, key, rows};
+
+const PARTITIONS: u32 = 4;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_sent_to_the_leaders_are_read_back_from_every_store() {
+    let cluster = Workers::start(3, PARTITIONS).await;
+    let table = cluster.create_table("t").await;
+    let mut sent = 0;
+    for partition in 1..=PARTITIONS {
+        for batch in 0..5 {
+            cluster.append(&table, PartitionId(partition), key(partition, batch), &[i64::from(batch); 10]).await;
+            sent += 10;
+        }
+    }
+    for store in 0..3 {
+        let (count, sum) = cluster.count_and_sum(store, &table).await;
+        assert_eq!((count, sum), (sent, i64::from(PARTITIONS) * 10 * (1 + 2 + 3 + 4)));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeated_key_writes_nothing_and_a_reused_one_is_refused() {
+    let cluster = Workers::start(3, 1).await;
+    let table = cluster.create_table("t").await;
+    let first = cluster.append(&table, PartitionId(1), key(1, 1), &[7]).await;
+    let mut again = cluster.part(&table, PartitionId(1), key(1, 1), &[7]);
+    let repeated = cluster.send(again.clone()).await;
+    let part_outcome::Outcome::Written(written) = repeated else { panic!("{repeated:?}") };
+    assert!(written.duplicate);
+    assert_eq!(written.log_index, first.log_index);
+    again.body_digest += 1;
+    let reused = cluster.send(again).await;
+    let part_outcome::Outcome::Refused(refusal) = reused else { panic!("{reused:?}") };
+    assert_eq!(refusal.code(), refused::Code::KeyReused);
+    assert_eq!(cluster.count_and_sum(0, &table).await, (1, 7));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_request_sent_many_times_at_once_is_written_once() {
+    let cluster = Workers::start(3, 1).await;
+    let table = cluster.create_table("t").await;
+    let part = cluster.part(&table, PartitionId(1), key(1, 1), &[5, 6]);
+    let outcomes = futures::future::join_all((0..32).map(|_| cluster.send(part.clone()))).await;
+    let fresh = outcomes.iter().filter(|outcome| match outcome {
+        part_outcome::Outcome::Written(written) => !written.duplicate,
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(fresh.count(), 1);
+    assert_eq!(cluster.count_and_sum(1, &table).await, (2, 11));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_stops_is_replaced_as_leader_and_catches_up_when_it_returns() {
+    let mut cluster = Workers::start(3, PARTITIONS).await;
+    let table = cluster.create_table("t").await;
+    cluster.append(&table, PartitionId(1), key(1, 0), &[1]).await;
+    cluster.stop(0).await;
+    for partition in 1..=PARTITIONS {
+        cluster.append(&table, PartitionId(partition), key(partition, 1), &[2]).await;
+    }
+    assert_eq!(cluster.count_and_sum(1, &table).await, (5, 9));
+    cluster.restart(0).await;
+    assert_eq!(cluster.count_and_sum(0, &table).await, (5, 9));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_is_there_after_all_stores_stopped() {
+    let mut cluster = Workers::start(3, PARTITIONS).await;
+    let table = cluster.create_table("t").await;
+    for partition in 1..=PARTITIONS {
+        cluster.append(&table, PartitionId(partition), key(partition, 1), &[3; 100]).await;
+    }
+    for store in 0..3 {
+        cluster.stop(store).await;
+    }
+    for store in 0..3 {
+        cluster.restart(store).await;
+    }
+    assert_eq!(cluster.count_and_sum(2, &table).await, (400, 1200));
+    // A key from before is still known.
+    let part = cluster.part(&table, PartitionId(1), key(1, 1), &[3; 100]);
+    let part_outcome::Outcome::Written(written) = cluster.send(part).await else { panic!("not written") };
+    assert!(written.duplicate);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leaders_spread_out_again_after_a_store_returns() {
+    let mut cluster = Workers::start(3, 6).await;
+    cluster.stop(0).await;
+    cluster.wait(|leaders: &BTreeMap<u32, usize>| leaders.len() == 6).await;
+    cluster.restart(0).await;
+    cluster.wait(|leaders| (0..3).all(|store| leaders.values().filter(|leader| **leader == store).count() == 2)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_are_not_what_they_say_are_refused_and_nothing_is_written() {
+    let cluster = Workers::start(1, 1).await;
+    let table = cluster.create_table("t").await;
+    let good = cluster.part(&table, PartitionId(1), key(1, 1), &[1]);
+    let bad = [
+        ("a short key", raftduck_wire::proto::store::RowsPart { key: vec![1; 3].into(), ..good.clone() }),
+        ("another count", raftduck_wire::proto::store::RowsPart { rows: 2, ..good.clone() }),
+        ("garbage", raftduck_wire::proto::store::RowsPart { data: vec![0xff; 64].into(), ..good.clone() }),
+        (
+            "half of it",
+            raftduck_wire::proto::store::RowsPart { data: good.data.slice(..good.data.len() / 2), ..good.clone() },
+        ),
+        ("too much", raftduck_wire::proto::store::RowsPart { data: vec![0; 2 << 20].into(), ..good.clone() }),
+        ("a null", raftduck_wire::proto::store::RowsPart { data: rows(&table, &[None]), ..good.clone() }),
+    ];
+    for (what, part) in bad {
+        match cluster.send(part).await {
+            part_outcome::Outcome::Refused(refusal) => assert_eq!(refusal.code(), refused::Code::Invalid, "{what}"),
+            other => panic!("{what}: {other:?}"),
+        }
+    }
+    assert_eq!(cluster.count_and_sum(0, &table).await, (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_without_the_cluster_token_is_refused() {
+    let cluster = Workers::start(1, 1).await;
+    let mut stranger = cluster.client_with_token(0, "another token");
+    let refused = stranger.append(AppendRequest { parts: vec![], timeout_ms: 100 }).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::Unauthenticated);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_quorum_no_row_is_acknowledged_and_with_one_again_it_goes_on() {
+    let mut cluster = Workers::start(3, 1).await;
+    let table = cluster.create_table("t").await;
+    cluster.stop(1).await;
+    cluster.stop(2).await;
+    let part = cluster.part(&table, PartitionId(1), key(1, 1), &[9]);
+    let outcome = cluster.try_send(0, part.clone(), Duration::from_millis(500)).await;
+    assert!(!matches!(outcome, part_outcome::Outcome::Written(_)), "{outcome:?}");
+    cluster.restart(1).await;
+    let part_outcome::Outcome::Written(_) = cluster.send(part).await else { panic!("not written") };
+    assert_eq!(cluster.count_and_sum(0, &table).await, (1, 9));
+}

@@ -1,0 +1,284 @@
+//! Workers in this process, and what a control would do with them.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{AsArray, Int64Array, RecordBatch};
+use arrow::datatypes::Int64Type;
+use bytes::Bytes;
+use raftduck_engine::{arrow_schema, batch};
+use raftduck_model::meta::{MetaCommand, MetaReply};
+use raftduck_model::{Column, ColumnType, KeyDigest, PartitionId, Table};
+use raftduck_wire::credential::Credential;
+use raftduck_wire::proto::store::{
+    AppendRequest, MetaRequest, PartitionBound, QueryRequest, Role, RowsPart, WatchRequest, Written, meta_response,
+    part_outcome, query_frame,
+};
+use raftduck_wire::rpc;
+use raftduck_worker::{Timing, WorkerConfig, run};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+/// Nothing here takes this long; a machine that is busy with other things may.
+const DEADLINE: Duration = Duration::from_secs(60);
+/// Between looks at a state that is waited for.
+const LOOK: Duration = Duration::from_millis(20);
+const TOKEN: &str = "a cluster token";
+
+struct Worker {
+    address: SocketAddr,
+    folder: tempfile::TempDir,
+    stop: CancellationToken,
+    running: Option<JoinHandle<anyhow::Result<()>>>,
+}
+
+impl Worker {
+    fn start(&mut self) {
+        let config = WorkerConfig {
+            data: self.folder.path().to_owned(),
+            listen: self.address,
+            advertise: self.address.to_string(),
+            credential: Credential::new(TOKEN),
+            memory_bytes: 256 << 20,
+            threads: 1,
+            spill_bytes: 64 << 20,
+            log_bytes: 256 << 20,
+            timing: Timing::default(),
+        };
+        self.stop = CancellationToken::new();
+        self.running = Some(tokio::spawn(run(config, self.stop.clone())));
+    }
+}
+
+pub struct Workers(Vec<Worker>);
+
+impl Workers {
+    /// Starts a cluster and waits until every partition takes writes.
+    pub async fn start(stores: usize, partitions: u32) -> Self {
+        let reserved: Vec<TcpListener> = (0..stores).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let addresses: Vec<SocketAddr> = reserved.iter().map(|listener| listener.local_addr().unwrap()).collect();
+        drop(reserved);
+        let mut workers = Self(Vec::new());
+        for address in &addresses {
+            let folder = tempfile::tempdir().unwrap();
+            let mut worker = Worker { address: *address, folder, stop: CancellationToken::new(), running: None };
+            worker.start();
+            workers.0.push(worker);
+        }
+        workers.bootstrap(partitions, stores.min(3)).await;
+        workers.wait(|leaders| leaders.len() == partitions as usize).await;
+        workers
+    }
+
+    async fn bootstrap(&self, partitions: u32, replication: usize) {
+        let body = serde_json::json!({
+            "cluster_uuid": uuid::Uuid::now_v7(),
+            "stores": self.0.iter().map(|worker| worker.address.to_string()).collect::<Vec<_>>(),
+            "partitions": partitions,
+            "replication": replication,
+        });
+        let url = format!("http://{}/admin/v1/bootstrap", self.0[0].address);
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let sent = reqwest::Client::new().post(&url).bearer_auth(TOKEN).json(&body).send().await;
+            match sent {
+                Ok(response) if response.status().is_success() => return,
+                Ok(response) => panic!("bootstrap: {}", response.text().await.unwrap()),
+                Err(error) if Instant::now() > deadline => panic!("bootstrap: {error}"),
+                Err(_) => sleep(LOOK).await,
+            }
+        }
+    }
+
+    pub async fn stop(&mut self, store: usize) {
+        let worker = &mut self.0[store];
+        worker.stop.cancel();
+        timeout(DEADLINE, worker.running.take().unwrap()).await.unwrap().unwrap().unwrap();
+    }
+
+    pub async fn restart(&mut self, store: usize) {
+        self.0[store].start();
+        let deadline = Instant::now() + DEADLINE;
+        while self.watch(store).await.is_none() {
+            assert!(Instant::now() < deadline, "store {store} does not come back");
+            sleep(LOOK).await;
+        }
+    }
+
+    pub fn client_with_token(&self, store: usize, token: &str) -> rpc::Store {
+        rpc::store(&self.0[store].address.to_string(), &Credential::new(token)).unwrap()
+    }
+
+    fn client(&self, store: usize) -> rpc::Store {
+        self.client_with_token(store, TOKEN)
+    }
+
+    /// What a store says of its groups: the partitions it leads and takes writes for.
+    async fn watch(&self, store: usize) -> Option<Vec<u32>> {
+        self.0[store].running.as_ref()?;
+        let mut updates = self.client(store).watch(WatchRequest {}).await.ok()?.into_inner();
+        let update = updates.message().await.ok()??;
+        let leads = update.groups.iter().filter(|group| group.role() == Role::Leader && group.ready && group.group > 0);
+        Some(leads.map(|group| group.group).collect())
+    }
+
+    async fn leaders(&self) -> BTreeMap<u32, usize> {
+        let mut leaders = BTreeMap::new();
+        for store in 0..self.0.len() {
+            leaders.extend(self.watch(store).await.unwrap_or_default().into_iter().map(|group| (group, store)));
+        }
+        leaders
+    }
+
+    /// Waits until the partitions' leaders (partition to store) are as wanted.
+    pub async fn wait(&self, wanted: impl Fn(&BTreeMap<u32, usize>) -> bool) {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let leaders = self.leaders().await;
+            if wanted(&leaders) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "leaders: {leaders:?}");
+            sleep(LOOK).await;
+        }
+    }
+
+    /// A table of one BIGINT column that is NOT NULL.
+    pub async fn create_table(&self, name: &str) -> Arc<Table> {
+        let columns = vec![Column { name: "v".into(), kind: ColumnType::BigInt, nullable: false, default: None }];
+        let command = MetaCommand::CreateTable { name: name.into(), columns, key: 0, if_not_exists: true };
+        let command: Bytes = serde_json::to_vec(&command).unwrap().into();
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            for store in 0..self.0.len() {
+                let Ok(response) = self.client(store).meta(MetaRequest { command: command.clone() }).await else {
+                    continue;
+                };
+                if let Some(meta_response::Outcome::Reply(reply)) = response.into_inner().outcome {
+                    let MetaReply::Table { table } = serde_json::from_slice(&reply).unwrap() else {
+                        panic!("{reply:?}")
+                    };
+                    return Arc::new(table);
+                }
+            }
+            assert!(Instant::now() < deadline, "no meta leader");
+            sleep(LOOK).await;
+        }
+    }
+
+    pub fn part(&self, table: &Table, partition: PartitionId, key: KeyDigest, values: &[i64]) -> RowsPart {
+        let values: Vec<Option<i64>> = values.iter().copied().map(Some).collect();
+        RowsPart {
+            partition: partition.0,
+            table: table.id.0,
+            schema_version: table.version.0,
+            key: key.0.to_le_bytes().to_vec().into(),
+            body_digest: 1,
+            rows: values.len() as u32,
+            data: rows(table, &values),
+        }
+    }
+
+    /// Sends one part to one store, once.
+    pub async fn try_send(&self, store: usize, part: RowsPart, wait: Duration) -> part_outcome::Outcome {
+        let request = AppendRequest { parts: vec![part], timeout_ms: wait.as_millis() as u32 };
+        let response = self.client(store).append(request).await.unwrap().into_inner();
+        response.outcomes.into_iter().next().unwrap().outcome.unwrap()
+    }
+
+    /// Sends one part to whoever leads its partition, again and again with the same key, until it
+    /// is written or refused for a reason of its own.
+    pub async fn send(&self, part: RowsPart) -> part_outcome::Outcome {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            for store in (0..self.0.len()).filter(|store| self.0[*store].running.is_some()) {
+                let outcome = self.try_send(store, part.clone(), Duration::from_secs(1)).await;
+                let again = match &outcome {
+                    part_outcome::Outcome::NotLeader(_) => true,
+                    part_outcome::Outcome::Refused(refusal) => {
+                        use raftduck_wire::proto::store::refused::Code;
+                        matches!(refusal.code(), Code::UnknownOutcome | Code::SchemaBehind | Code::Busy)
+                    }
+                    part_outcome::Outcome::Written(_) => false,
+                };
+                if !again {
+                    return outcome;
+                }
+            }
+            assert!(Instant::now() < deadline, "nobody takes the rows");
+            sleep(LOOK).await;
+        }
+    }
+
+    pub async fn append(&self, table: &Table, partition: PartitionId, key: KeyDigest, values: &[i64]) -> Written {
+        match self.send(self.part(table, partition, key, values)).await {
+            part_outcome::Outcome::Written(written) => written,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// `count(*)` and `sum(v)` over all partitions, asked of one store.
+    pub async fn count_and_sum(&self, store: usize, table: &Table) -> (i64, i64) {
+        let partitions = self.partitions().await;
+        let request = QueryRequest {
+            sql: format!("SELECT count(*), coalesce(sum(v), 0)::BIGINT FROM {}", table.name),
+            tables: vec![serde_json::to_vec(table).unwrap().into()],
+            partitions: (1..=partitions).map(|partition| PartitionBound { partition, least_index: 0 }).collect(),
+            timeout_ms: 10_000,
+            ..QueryRequest::default()
+        };
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            if let Some(answer) = self.ask(store, request.clone()).await {
+                return answer;
+            }
+            assert!(Instant::now() < deadline, "store {store} does not answer");
+            sleep(LOOK).await;
+        }
+    }
+
+    async fn partitions(&self) -> u32 {
+        let mut meta = self.client(self.first_running()).watch(WatchRequest {}).await.unwrap().into_inner();
+        let update = meta.message().await.unwrap().unwrap();
+        let meta: raftduck_model::meta::Meta = serde_json::from_slice(&update.meta).unwrap();
+        meta.partitions.len() as u32
+    }
+
+    fn first_running(&self) -> usize {
+        self.0.iter().position(|worker| worker.running.is_some()).unwrap()
+    }
+
+    async fn ask(&self, store: usize, request: QueryRequest) -> Option<(i64, i64)> {
+        let mut frames = self.client(store).query(request).await.ok()?.into_inner();
+        let (mut schema, mut answer) = (None, None);
+        while let Some(frame) = frames.message().await.ok()? {
+            match frame.frame? {
+                query_frame::Frame::Start(start) => schema = Some(batch::decode_schema(&start.schema).unwrap()),
+                query_frame::Frame::Batch(bytes) => {
+                    let batch = batch::decode(bytes, schema.as_ref()?).unwrap();
+                    let value = |column: usize| batch.column(column).as_primitive::<Int64Type>().value(0);
+                    answer = Some((value(0), value(1)));
+                }
+                query_frame::Frame::End(_) => return answer,
+                query_frame::Frame::Error(_) => return None,
+            }
+        }
+        None
+    }
+}
+
+/// The bytes of rows of the table that [`Workers::create_table`] makes.
+pub fn rows(table: &Table, values: &[Option<i64>]) -> Bytes {
+    let schema = arrow_schema::of_table(table);
+    let fields = schema.fields().iter().map(|field| Arc::new(field.as_ref().clone().with_nullable(true)));
+    let schema = Arc::new(arrow::datatypes::Schema::new(fields.collect::<Vec<_>>()));
+    let batch = RecordBatch::try_new(schema, vec![Arc::new(Int64Array::from(values.to_vec()))]).unwrap();
+    batch::encode(&batch).unwrap()
+}
+
+pub fn key(partition: u32, number: u32) -> KeyDigest {
+    KeyDigest(u128::from(partition) << 64 | u128::from(number))
+}
