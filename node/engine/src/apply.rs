@@ -97,20 +97,20 @@ impl Applier {
     pub fn run(mut self, jobs: &mpsc::Receiver<Job>) {
         let mut next = None;
         while let Some(job) = next.take().or_else(|| jobs.recv().ok()) {
-            let result = match job {
+            match job {
                 Job::Stop => break,
-                first @ Job::Apply { .. } => self.drain(first, jobs, &mut next),
-            };
-            if let Err(fault) = result {
-                self.shared.halt(&format!("applying failed: {fault}"));
-                break;
+                first @ Job::Apply { .. } => {
+                    if !self.drain(first, jobs, &mut next) {
+                        break;
+                    }
+                }
             }
         }
     }
 
     /// Applies this job and whatever else waits, up to one transaction's bytes. A job that must
-    /// stand alone is left in `next`.
-    fn drain(&mut self, first: Job, jobs: &mpsc::Receiver<Job>, next: &mut Option<Job>) -> Result<(), Fault> {
+    /// stand alone is left in `next`. False if the store has halted.
+    fn drain(&mut self, first: Job, jobs: &mpsc::Receiver<Job>, next: &mut Option<Job>) -> bool {
         let mut total = 0;
         let mut waiting = Vec::new();
         let mut answers = Vec::new();
@@ -127,14 +127,18 @@ impl Applier {
                 job = jobs.try_recv().ok();
             }
         }
-        self.apply(waiting)?;
+        if let Err(fault) = self.apply(waiting) {
+            // Before the answers go, so that whoever waits is told why.
+            self.shared.halt(&format!("applying failed: {fault}"));
+            return false;
+        }
         for (finished, room, since) in answers {
             self.shared.stats.applied_batch(since.elapsed());
             drop(room);
             // Whoever asked may have gone away; the entries are applied all the same.
             let _ = finished.send(());
         }
-        Ok(())
+        true
     }
 
     fn apply(&mut self, waiting: Vec<Waiting>) -> Result<(), Fault> {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{Int64Type, SchemaRef};
 use raftduck_engine::{
     ApplyBatch, ApplyOutcome, EngineEntry, EntryKind, QueryError, QuerySpec, Store, StoreOptions, arrow_schema, batch,
