@@ -52,14 +52,28 @@ pub fn worker(number: usize, data: &Path, address: &str) -> Result<Line> {
     let data = data.to_string_lossy();
     line(
         format!("worker-{number}"),
-        &["worker", "--data", &data, "--listen", address, "--advertise", address, "--memory", "512MiB"],
+        &[
+            "worker",
+            "--data",
+            &data,
+            "--listen",
+            address,
+            "--advertise",
+            address,
+            "--memory",
+            "512MiB",
+            "--end-with-stdin",
+        ],
     )
 }
 
 /// A control in front of the stores.
 #[allow(missing_docs)]
 pub fn control(address: &str, stores: &[String]) -> Result<Line> {
-    line("control", &["control", "--listen", address, "--stores", &stores.join(","), "--memory", "512MiB"])
+    line(
+        "control",
+        &["control", "--listen", address, "--stores", &stores.join(","), "--memory", "512MiB", "--end-with-stdin"],
+    )
 }
 
 /// The call that makes a cluster of the stores.

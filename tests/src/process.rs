@@ -56,7 +56,8 @@ impl Process {
         let child = Command::new(&self.line.program)
             .args(&self.line.arguments)
             .envs(self.line.environment.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
+            // Kept open and never written: our servers end when it closes, so also when we are killed.
+            .stdin(Stdio::piped())
             .stdout(log)
             .stderr(errors)
             .spawn()

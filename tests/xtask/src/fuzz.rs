@@ -10,7 +10,7 @@ use crate::run::{cargo, root};
 
 /// The fuzz targets' own workspace.
 pub const MANIFEST: &str = "tests/fuzz/Cargo.toml";
-const TARGETS: [&str; 3] = ["command", "meta", "protobuf"];
+const TARGETS: [&str; 5] = ["log", "consensus", "command", "meta", "protobuf"];
 /// Coverage counters and compared constants, as cargo-fuzz 0.13 sets them. They are plain code
 /// generation options, so stable takes them.
 const FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
