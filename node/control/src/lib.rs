@@ -1,5 +1,19 @@
 //! The stateless gateway: HTTP in, rows and statements out to the stores.
+//!
+//! The way of a row: `api::rows` → [`ingest`] → [`route::split`](fn@route::split) → [`route::Router`]. The way of a
+//! statement: `api::sql` → `statement`. What both know of the cluster is [`view`].
 
+pub mod auth;
+mod config;
+mod control;
 pub mod ingest;
+pub mod meta;
+mod metrics;
+pub mod problem;
 pub mod route;
+pub mod scratch;
 pub mod view;
+
+pub use config::{ControlConfig, Limits};
+pub use control::{Control, StartError};
+pub use metrics::{DEFINITIONS as METRICS, Metrics};

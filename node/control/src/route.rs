@@ -5,5 +5,6 @@ pub mod append;
 mod outcome;
 pub mod split;
 
-pub use append::{AppendError, Appended, Router};
+pub use append::{AppendError, Appended, Failure, Router};
+pub use outcome::{Final, Waiting};
 pub use split::{Part, Request, SplitError, split};

@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::outcome::{Final, Next, Waiting, judge};
 use super::split::Part;
+use crate::metrics::Metrics;
 use crate::view::{ClusterView, Stores};
 
 /// The first attempt's time without its bytes: a frozen leader sends no reset, and a live one commits in a fraction.
@@ -36,6 +37,7 @@ const CALL_BYTES: usize = rpc::MESSAGE_BYTES / 4;
 pub struct Router {
     view: watch::Receiver<Arc<ClusterView>>,
     stores: Arc<Stores>,
+    metrics: Arc<Metrics>,
 }
 
 /// All rows of a request are durable on a quorum.
@@ -105,8 +107,8 @@ enum NoAnswer {
 
 impl Router {
     /// A router over what the view says.
-    pub fn new(view: watch::Receiver<Arc<ClusterView>>, stores: Arc<Stores>) -> Self {
-        Self { view, stores }
+    pub fn new(view: watch::Receiver<Arc<ClusterView>>, stores: Arc<Stores>, metrics: Arc<Metrics>) -> Self {
+        Self { view, stores, metrics }
     }
 
     /// Writes all parts, or says which are in.
@@ -171,7 +173,9 @@ impl Router {
             timeout_ms: allowed.as_millis() as u32,
         };
         let client = self.stores.client(store);
+        let metrics = self.metrics.clone();
         async move {
+            let began = Instant::now();
             let outcomes = match client {
                 None => Err(NoAnswer::Unsent),
                 Some(mut client) => match timeout(allowed, client.append(request)).await {
@@ -180,6 +184,12 @@ impl Router {
                     Err(_) => Err(NoAnswer::TimedOut),
                 },
             };
+            let word = match &outcomes {
+                Ok(_) => "ok",
+                Err(NoAnswer::TimedOut) => "timeout",
+                Err(NoAnswer::Broken | NoAnswer::Unsent) => "broken",
+            };
+            metrics.store_call("append", word, began.elapsed());
             let outcomes = outcomes.and_then(|outcomes| match outcomes.len() == members.len() {
                 true => Ok(outcomes.into_iter().map(|outcome| outcome.outcome).collect()),
                 // An answer that does not fit the question says nothing about any part.

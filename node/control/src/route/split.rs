@@ -16,6 +16,7 @@ use arrow::datatypes::{
 };
 use arrow::error::ArrowError;
 use bytes::Bytes;
+use raftduck_engine::batch::EncodeError;
 use raftduck_model::hash::{BodyHasher, KeyValue, key_digest, partition_of};
 use raftduck_model::{BodyDigest, KeyDigest, PartitionId, Table, limits};
 
@@ -57,9 +58,12 @@ pub enum SplitError {
     /// A key column whose Arrow form has no canonical bytes.
     #[error("column {0:?} cannot be a partition key")]
     NoKey(String),
-    /// The batch cannot be encoded.
+    /// The rows cannot be picked out of the batch.
+    #[error("the rows cannot be picked out of their batch")]
+    Take(#[from] ArrowError),
+    /// The rows cannot be encoded.
     #[error("the rows cannot be encoded")]
-    Encode(#[from] ArrowError),
+    Encode(#[from] EncodeError),
 }
 
 /// Cuts `batch`, which has the table's columns, into parts; `encode` makes an entry's bytes of rows.
@@ -68,7 +72,7 @@ pub fn split(
     table: &Table,
     partitions: NonZeroU32,
     request: Request<'_>,
-    encode: &dyn Fn(&RecordBatch) -> Result<Bytes, ArrowError>,
+    encode: &dyn Fn(&RecordBatch) -> Result<Bytes, EncodeError>,
 ) -> Result<Vec<Part>, SplitError> {
     let name = || SplitError::NoKey(table.key_column().map(|column| column.name.clone()).unwrap_or_default());
     let column = batch.columns().get(table.key).ok_or_else(name)?;
@@ -120,7 +124,7 @@ fn cut<'a>(rows: &'a [u32], sizes: &[u64]) -> Vec<&'a [u32]> {
 fn encode_chunk(
     batch: &RecordBatch,
     rows: &[u32],
-    encode: &dyn Fn(&RecordBatch) -> Result<Bytes, ArrowError>,
+    encode: &dyn Fn(&RecordBatch) -> Result<Bytes, EncodeError>,
     out: &mut Vec<(u32, Bytes)>,
 ) -> Result<(), SplitError> {
     let data = encode(&take_record_batch(batch, &UInt32Array::from(rows.to_vec()))?)?;

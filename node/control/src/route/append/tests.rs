@@ -179,7 +179,7 @@ async fn cluster() -> Cluster {
     let (publish, view) = watch::channel(Arc::new(view));
     let connections = Arc::new(Stores::new(credential));
     connections.relocate(addresses);
-    Cluster { truth, router: Router::new(view, connections), stores, publish }
+    Cluster { truth, router: Router::new(view, connections, Arc::new(Metrics::new().unwrap())), stores, publish }
 }
 
 impl Cluster {
