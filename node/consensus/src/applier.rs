@@ -80,7 +80,11 @@ impl Progress {
 }
 
 enum Work {
-    Apply { entries: Vec<Committed>, bytes: usize, _room: OwnedSemaphorePermit },
+    Apply {
+        entries: Vec<Committed>,
+        bytes: usize,
+        _room: OwnedSemaphorePermit,
+    },
     /// Answered when everything queued before it is applied.
     Barrier(oneshot::Sender<()>),
 }

@@ -18,10 +18,12 @@ pub use snapshot::{
     decode_snapshot_end, decode_snapshot_head, encode_snapshot_ack, encode_snapshot_answer, encode_snapshot_chunk,
     encode_snapshot_end, encode_snapshot_head,
 };
+pub(crate) use state::{
+    PAYLOAD_COMMAND, read_log_id, read_stored_membership, read_vote, write_stored_membership, write_vote,
+};
 pub use state::{
     decode_payload, decode_stored_membership, decode_vote, encode_payload, encode_stored_membership, encode_vote,
 };
-pub(crate) use state::{PAYLOAD_COMMAND, read_log_id, read_stored_membership, read_vote, write_stored_membership, write_vote};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use raftduck_model::codec::{DecodeError, Reader};

@@ -111,14 +111,7 @@ pub(crate) struct Address {
 
 impl Address {
     pub(crate) fn frame(self, call: u64, kind: Kind, body: Bytes) -> Frame {
-        Frame {
-            group: self.group.0,
-            from_replica: self.from.0,
-            to_replica: self.to.0,
-            call,
-            kind: kind as u32,
-            body,
-        }
+        Frame { group: self.group.0, from_replica: self.from.0, to_replica: self.to.0, call, kind: kind as u32, body }
     }
 
     /// The way back.
@@ -127,10 +120,6 @@ impl Address {
     }
 
     pub(crate) fn of(frame: &Frame) -> Self {
-        Self {
-            group: GroupId(frame.group),
-            from: ReplicaId(frame.from_replica),
-            to: ReplicaId(frame.to_replica),
-        }
+        Self { group: GroupId(frame.group), from: ReplicaId(frame.from_replica), to: ReplicaId(frame.to_replica) }
     }
 }

@@ -131,14 +131,8 @@ impl Host {
             }
         }
         let (stop, stopped) = watch::channel(false);
-        let links = Links::new(
-            config.cluster,
-            config.store,
-            config.credential.clone(),
-            config.timing.clone(),
-            book,
-            stopped,
-        );
+        let links =
+            Links::new(config.cluster, config.store, config.credential.clone(), config.timing.clone(), book, stopped);
         let incoming = Arc::new(Semaphore::new(INCOMING));
         let next_incoming = AtomicU64::new(0);
         Self(Arc::new(Inner { config, stop, incoming, next_incoming, wal, links, groups: RwLock::default() }))

@@ -55,7 +55,10 @@ enum State {
         id: LogId,
         completed: oneshot::Receiver<ClientWriteResult<Types>>,
     },
-    Applied { id: LogId, reply: Bytes },
+    Applied {
+        id: LogId,
+        reply: Bytes,
+    },
 }
 
 impl Proposal {
@@ -100,7 +103,9 @@ impl Proposal {
                 self.0 = State::Applied { id, reply: response.data };
                 return Ok(id);
             }
-            Ok(Err(ClientWriteError::ForwardToLeader(forward))) => ProposeError::NotLeader { leader: leader_of(&forward) },
+            Ok(Err(ClientWriteError::ForwardToLeader(forward))) => {
+                ProposeError::NotLeader { leader: leader_of(&forward) }
+            }
             Ok(Err(_)) | Err(_) => ProposeError::Unknown,
         };
         group.0.counters.failed();

@@ -127,9 +127,12 @@ impl RaftLogStorage<Types> for LogStore {
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
         let bytes: Bytes = encode_vote(vote);
         let (durable, saved) = oneshot::channel();
-        self.0.save_vote(bytes, Box::new(move || {
-            let _ = durable.send(());
-        }));
+        self.0.save_vote(
+            bytes,
+            Box::new(move || {
+                let _ = durable.send(());
+            }),
+        );
         saved.await.map_err(|_| io::Error::other("the log closed before the vote was on disk"))
     }
 

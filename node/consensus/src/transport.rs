@@ -86,7 +86,11 @@ impl Network {
         error.into_rpc(action, self.address)
     }
 
-    async fn beat(&self, request: AppendEntriesRequest<Types>, ttl: Duration) -> Result<StreamAppendResult<Types>, CallError> {
+    async fn beat(
+        &self,
+        request: AppendEntriesRequest<Types>,
+        ttl: Duration,
+    ) -> Result<StreamAppendResult<Types>, CallError> {
         let range = pipeline::Range::of(&request);
         let body = codec::encode_append(&request);
         let answer = self.ask(Kind::Heartbeat, body, ttl, codec::decode_append_answer).await?;
@@ -134,13 +138,21 @@ impl RaftNetworkV2<Types> for Network {
         })
     }
 
-    async fn vote(&mut self, rpc: VoteRequest<Types>, option: RPCOption) -> Result<VoteResponse<Types>, RPCError<Types>> {
+    async fn vote(
+        &mut self,
+        rpc: VoteRequest<Types>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<Types>, RPCError<Types>> {
         let body = codec::encode_vote_request(&rpc);
         let answer = self.ask(Kind::Vote, body, option.hard_ttl(), codec::decode_vote_answer).await;
         answer.map_err(|error| self.rpc_error(RPCTypes::Vote, error))
     }
 
-    async fn pre_vote(&mut self, rpc: VoteRequest<Types>, option: RPCOption) -> Result<VoteResponse<Types>, RPCError<Types>> {
+    async fn pre_vote(
+        &mut self,
+        rpc: VoteRequest<Types>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<Types>, RPCError<Types>> {
         let body = codec::encode_vote_request(&rpc);
         let answer = self.ask(Kind::PreVote, body, option.hard_ttl(), codec::decode_vote_answer).await;
         answer.map_err(|error| self.rpc_error(RPCTypes::Vote, error))

@@ -58,14 +58,16 @@ async fn all_stores_at_once_restart_with_everything_that_was_acknowledged() {
             cluster.write(*group, format!("{number}").as_bytes()).await;
         }
     }
-    let before: Vec<u64> = join_all(groups.iter().map(|group| cluster.settled(*group))).await.iter().map(|state| state.digest).collect();
+    let before: Vec<u64> =
+        join_all(groups.iter().map(|group| cluster.settled(*group))).await.iter().map(|state| state.digest).collect();
     for number in 1..=3 {
         cluster.stop(number).await;
     }
     for number in 1..=3 {
         cluster.open(number, 3).await;
     }
-    let after: Vec<u64> = join_all(groups.iter().map(|group| cluster.settled(*group))).await.iter().map(|state| state.digest).collect();
+    let after: Vec<u64> =
+        join_all(groups.iter().map(|group| cluster.settled(*group))).await.iter().map(|state| state.digest).collect();
     assert_eq!(before, after);
 }
 
@@ -83,7 +85,8 @@ async fn a_leader_hands_over_to_the_voter_it_is_told() {
         handle.transfer_leader(to).await.unwrap();
         until(&cluster.group(next, group), "the next leader leads", |status| status.role == Role::Leader).await;
         let follower = cluster.group(leader, group);
-        until(&follower, "the old leader follows", |status| status.leader.is_some_and(|(leader, _)| leader == to)).await;
+        until(&follower, "the old leader follows", |status| status.leader.is_some_and(|(leader, _)| leader == to))
+            .await;
         assert_eq!(follower.transfer_leader(to).await, Err(TransferError::NotLeader));
         cluster.write(group, b"after").await;
     }

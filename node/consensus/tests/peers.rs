@@ -56,7 +56,8 @@ async fn a_stream_that_is_not_from_this_cluster_to_this_store_is_refused() {
         pairs.iter_mut().find(|pair| pair.0 == key).unwrap().1 = value.to_owned();
         pairs
     };
-    let refused = async |token: &str, pairs: Vec<_>| connect(&cluster, token, &pairs).await.err().map(|status| status.code());
+    let refused =
+        async |token: &str, pairs: Vec<_>| connect(&cluster, token, &pairs).await.err().map(|status| status.code());
     assert_eq!(refused("another token", metadata(Class::Log)).await, Some(Code::Unauthenticated));
     assert_eq!(refused("", metadata(Class::Log)).await, Some(Code::Unauthenticated));
     let other = store(7).to_string();
@@ -69,7 +70,11 @@ async fn a_stream_that_is_not_from_this_cluster_to_this_store_is_refused() {
 }
 
 /// Sends one frame and returns the kind and, of a refusal, the code of its answer.
-async fn ask(frames: &mpsc::Sender<Frame>, answers: &mut Streaming<Frame>, frame: Frame) -> (Option<Kind>, Option<RefusalCode>) {
+async fn ask(
+    frames: &mpsc::Sender<Frame>,
+    answers: &mut Streaming<Frame>,
+    frame: Frame,
+) -> (Option<Kind>, Option<RefusalCode>) {
     frames.send(frame).await.unwrap();
     let answer = timeout(PATIENCE, answers.message()).await.expect("an answer").unwrap().expect("a frame");
     let code = codec::decode_refusal(answer.body).ok().map(|refusal| refusal.code);
@@ -154,7 +159,8 @@ async fn a_snapshot_whose_pieces_or_hashes_are_wrong_is_refused_and_leaves_nothi
         ("too short", piece(0, &[7; 15]), codec::encode_snapshot_end(&[1])),
     ];
     for (call, (what, chunk, end)) in (1..).zip(bodies) {
-        let begun = ask(&frames, &mut answers, frame(call, Kind::SnapshotHead, codec::encode_snapshot_head(&head))).await;
+        let begun =
+            ask(&frames, &mut answers, frame(call, Kind::SnapshotHead, codec::encode_snapshot_head(&head))).await;
         assert_eq!(begun.0, Some(Kind::Answer), "{what}");
         let mut last = ask(&frames, &mut answers, frame(call, Kind::SnapshotChunk, chunk)).await;
         if last.0 == Some(Kind::Answer) {

@@ -132,5 +132,6 @@ fn read_membership(input: &mut Reader) -> Result<Membership, DecodeError> {
             Ok((replica, Node { store: StoreId(Uuid::from_u128(input.u128("store")?)) }))
         })
         .collect::<Result<BTreeMap<_, _>, DecodeError>>()?;
-    Membership::new(configs, nodes).map_err(|_| DecodeError::Invalid("a voter set is empty, or names an unknown replica"))
+    Membership::new(configs, nodes)
+        .map_err(|_| DecodeError::Invalid("a voter set is empty, or names an unknown replica"))
 }

@@ -75,12 +75,7 @@ impl Appends {
     }
 }
 
-async fn answer(
-    raft: Raft,
-    queue: mpsc::Receiver<AppendEntriesRequest<Types>>,
-    reply: Reply,
-    account: Arc<Account>,
-) {
+async fn answer(raft: Raft, queue: mpsc::Receiver<AppendEntriesRequest<Types>>, reply: Reply, account: Arc<Account>) {
     let mut answers = std::pin::pin!(raft.stream_append(ReceiverStream::new(queue)));
     loop {
         let idle = account.unanswered.lock().is_empty();

@@ -106,9 +106,7 @@ async fn collect_and_install(
     Ok(Some(codec::encode_snapshot_answer(&answer.vote)))
 }
 
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
-) -> Result<T, Refusal> {
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Refusal> + Send + 'static) -> Result<T, Refusal> {
     let stopped = |_| Refusal::new(RefusalCode::Stopped, "this store stops");
     tokio::task::spawn_blocking(work).await.map_err(stopped)?
 }

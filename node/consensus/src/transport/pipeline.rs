@@ -37,10 +37,7 @@ impl Range {
     }
 
     /// The answer, if a follower can have given it: openraft takes that for granted.
-    pub(super) fn check(
-        self,
-        answer: StreamAppendResult<Types>,
-    ) -> Result<StreamAppendResult<Types>, CallError> {
+    pub(super) fn check(self, answer: StreamAppendResult<Types>) -> Result<StreamAppendResult<Types>, CallError> {
         let sound = match &answer {
             Ok(matched) => *matched >= self.prev && *matched <= self.last,
             Err(StreamAppendError::Conflict(id)) => Some(*id) == self.prev,
@@ -87,7 +84,12 @@ type Outcome = Result<StreamAppendResult<Types>, CallError>;
 
 /// Sends `input` and yields the answers. Ends after the first that is not a match, and after the
 /// last when `input` has ended.
-pub(super) fn run<S>(link: Arc<Link>, address: Address, input: S, patience: Duration) -> impl Stream<Item = Outcome> + Send
+pub(super) fn run<S>(
+    link: Arc<Link>,
+    address: Address,
+    input: S,
+    patience: Duration,
+) -> impl Stream<Item = Outcome> + Send
 where
     S: Stream<Item = AppendEntriesRequest<Types>> + Send + Unpin + 'static,
 {
