@@ -21,6 +21,7 @@
 //! * A torn frame at the log's end was never acknowledged and is dropped. Everything else that
 //!   does not read back as written is [`OpenError::Damaged`].
 
+mod batch;
 mod cache;
 pub mod disk;
 mod fatal;

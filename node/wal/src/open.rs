@@ -219,6 +219,9 @@ fn take(
     why_before: &mut Option<OpenError>,
 ) -> Result<recover::End, OpenError> {
     let header = segment::decode(&segment.bytes).map_err(|why| segment.damaged(0, why.to_string()))?;
+    if header.number != segment.number {
+        return Err(segment.damaged(0, "the segment's header has another number than its name"));
+    }
     let oldest = segments.count() == 0;
     if !oldest
         && header.first_sequence > replay.sequence

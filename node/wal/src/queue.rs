@@ -73,6 +73,12 @@ impl Queue {
         self.items.is_empty()
     }
 
+    /// Takes everything out; nobody will write it.
+    pub fn clear(&mut self) -> VecDeque<Item> {
+        self.urgent = 0;
+        std::mem::take(&mut self.items)
+    }
+
     /// Takes items from the front up to `budget` bytes; the first one up to `room`.
     pub fn take(&mut self, budget: u64, room: u64) -> Vec<Item> {
         let mut taken = Vec::new();

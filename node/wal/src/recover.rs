@@ -67,9 +67,6 @@ impl Replay {
     /// Takes in a segment's header: the oldest one's is where the state comes from, every other
     /// one's has to agree with what was read so far.
     pub fn begin(&mut self, segment: &Loaded, header: &Header, oldest: bool) -> Result<(), OpenError> {
-        if header.number != segment.number {
-            return Err(segment.damaged(0, "the segment's header has another number than its name"));
-        }
         if header.segment_bytes != segment.bytes.len() as u64 {
             let why = format!(
                 "the file has {} bytes and was made with {}: it was cut short, and what it held may have been acknowledged",

@@ -2,7 +2,7 @@
 //!
 //! Writes are visible at once and durable after a sync, sector by sector; a crash keeps any
 //! subset of the sectors that were not synced. After a failed sync the bytes stay visible, count
-//! as clean, and are lost with a crash: what Linux does.
+//! as clean, and a crash may lose them: what Linux does.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IoSlice};
@@ -38,6 +38,8 @@ struct FileContent {
     visible: Vec<u8>,
     durable: Vec<u8>,
     dirty: BTreeSet<u64>,
+    /// A sync of these failed: they count as clean, and may or may not be on the device.
+    doubtful: BTreeSet<u64>,
 }
 
 #[derive(Debug)]
@@ -138,7 +140,7 @@ impl MemDisk {
         let inner = self.0.lock();
         let copy = |content: &Content| {
             let visible = content.lock().visible.clone();
-            Arc::new(Mutex::new(FileContent { durable: visible.clone(), visible, dirty: BTreeSet::new() }))
+            Arc::new(Mutex::new(FileContent { durable: visible.clone(), visible, ..FileContent::default() }))
         };
         let files = inner.files.iter().map(|(path, content)| (path.clone(), copy(content))).collect();
         Self::with(files, inner.capacity)
@@ -156,7 +158,7 @@ impl MemDisk {
 
     /// Puts a file there, durably, whatever the capacity.
     pub fn put(&self, path: &Path, bytes: Vec<u8>) {
-        let content = FileContent { visible: bytes.clone(), durable: bytes, dirty: BTreeSet::new() };
+        let content = FileContent { visible: bytes.clone(), durable: bytes, ..FileContent::default() };
         let content = Arc::new(Mutex::new(content));
         let mut inner = self.0.lock();
         inner.files.insert(path.to_owned(), content.clone());
@@ -167,7 +169,7 @@ impl MemDisk {
 impl FileContent {
     fn crash(&self, keep: &mut impl FnMut() -> bool) -> FileContent {
         let mut bytes = self.durable.clone();
-        for sector in &self.dirty {
+        for sector in self.dirty.union(&self.doubtful) {
             if keep() {
                 let from = (sector * SECTOR) as usize;
                 let to = (from + SECTOR as usize).min(self.visible.len());
@@ -176,7 +178,7 @@ impl FileContent {
                 }
             }
         }
-        FileContent { visible: bytes.clone(), durable: bytes, dirty: BTreeSet::new() }
+        FileContent { visible: bytes.clone(), durable: bytes, ..Self::default() }
     }
 }
 
@@ -208,7 +210,7 @@ impl Disk for MemDisk {
             return Err(io::ErrorKind::StorageFull.into());
         }
         let zeros = vec![0; bytes as usize];
-        let content = FileContent { visible: zeros.clone(), durable: zeros, dirty: BTreeSet::new() };
+        let content = FileContent { visible: zeros.clone(), durable: zeros, ..FileContent::default() };
         let content = Arc::new(Mutex::new(content));
         inner.files.insert(path.to_owned(), content.clone());
         Ok(Arc::new(MemFile { disk: self.clone(), content }))
@@ -276,9 +278,11 @@ impl DiskFile for MemFile {
         let content = &mut *content;
         let dirty = std::mem::take(&mut content.dirty);
         if failing {
+            content.doubtful.extend(dirty);
             return Err(io::Error::other("the device reports an error"));
         }
         for sector in dirty {
+            content.doubtful.remove(&sector);
             let from = (sector * SECTOR) as usize;
             let to = (from + SECTOR as usize).min(content.visible.len());
             if let (Some(new), Some(old)) = (content.visible.get(from..to), content.durable.get_mut(from..to)) {

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 
 use crate::disk::DiskFile;
 use crate::fatal::Fatal;
+use crate::format::record::ENTRY_RECORD_BYTES;
 use crate::format::segment::Header;
 use crate::open::segment_path;
 use crate::state::{Pinned, State};
 use crate::wal::{self, Entry};
-use crate::writer::{Current, Writer, entry_bytes};
+use crate::writer::{Current, Writer};
 
 /// How much is moved out of an old segment with one frame: little beside what a sync costs, so
 /// that nobody's wait gets noticeably longer.
@@ -146,6 +147,18 @@ impl Writer {
         }
     }
 
+    /// Finds room for entries that do not fit what is left here: in a new segment, but never in
+    /// the last one there is. False if there is nothing to move.
+    pub(crate) fn prepare_moves(&mut self) -> Result<bool, Fatal> {
+        if self.upkeep.spare.is_none() {
+            self.upkeep.moves.clear();
+        }
+        if self.upkeep.has_moves() {
+            self.begin_segment()?;
+        }
+        Ok(self.upkeep.has_moves())
+    }
+
     /// The next entries to write again, as far as they fit the room that a frame leaves.
     pub(crate) fn next_moves(&mut self, room: u64) -> Vec<Move> {
         let (mut moves, mut bytes) = (Vec::new(), 0);
@@ -190,4 +203,9 @@ fn to_empty(state: &State, room: u64) -> Option<u32> {
         false => is_wasted || is_little && bytes > spared,
     };
     worth_it.then_some(oldest.number)
+}
+
+/// What an entry adds to a frame.
+fn entry_bytes(entry: &Entry) -> u64 {
+    (ENTRY_RECORD_BYTES + entry.payload.len()) as u64
 }

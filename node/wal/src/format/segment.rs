@@ -106,8 +106,11 @@ fn crc(fixed: &[u8], table: &[u8]) -> u32 {
 
 /// Reads the header of a segment.
 pub fn decode(segment: &Bytes) -> Result<Header, HeaderError> {
-    if segment.get(..SECTOR as usize).is_none_or(is_zero) {
-        return Err(HeaderError::Missing);
+    match segment.get(..SECTOR as usize) {
+        Some(front) if is_zero(front) => return Err(HeaderError::Missing),
+        None if is_zero(segment) => return Err(HeaderError::Missing),
+        None => return Err(HeaderError::Damaged("the file was cut short")),
+        Some(_) => {}
     }
     let mut reader = Reader::new(segment.clone());
     match fields(segment, &mut reader) {
