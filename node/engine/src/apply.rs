@@ -5,13 +5,13 @@
 //! own, at their place in the order.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::mpsc;
 use std::sync::Arc;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use duckdb::Connection;
-use raftduck_model::{Command, CommandBody, LogId, PartitionId};
+use raftduck_model::{Command, CommandBody, LogId, LogIndex, PartitionId};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::catalog::Catalog;
@@ -22,6 +22,7 @@ use crate::reply::ApplyOutcome;
 use crate::state::Partition;
 use crate::store::Shared;
 use crate::structure;
+use crate::system;
 use crate::write;
 
 /// Called with what an entry came to, once that is visible to queries.
@@ -80,11 +81,17 @@ pub(crate) enum Job {
 const MEMORY_TRIES: u32 = 200;
 const MEMORY_WAIT: Duration = Duration::from_millis(50);
 
+/// Rows of the system tables that newer ones have replaced, at which they are deleted: often enough
+/// that reading past them costs nothing, seldom enough that deleting does not either.
+const PRUNE_AT: usize = 8_192;
+
 /// The apply thread's own state.
 pub(crate) struct Applier {
-    pub connection: Connection,
-    pub catalog: Catalog,
-    pub shared: Arc<Shared>,
+    connection: Connection,
+    catalog: Catalog,
+    shared: Arc<Shared>,
+    /// Transactions, and keys forgotten, since the system tables were last pruned.
+    stale: usize,
 }
 
 struct Waiting {
@@ -93,6 +100,10 @@ struct Waiting {
 }
 
 impl Applier {
+    pub fn new(connection: Connection, catalog: Catalog, shared: Arc<Shared>) -> Self {
+        Self { connection, catalog, shared, stale: 0 }
+    }
+
     /// Runs until it is told to stop or the store halts.
     pub fn run(mut self, jobs: &mpsc::Receiver<Job>) {
         let mut next = None;
@@ -127,7 +138,7 @@ impl Applier {
                 job = jobs.try_recv().ok();
             }
         }
-        if let Err(fault) = self.apply(waiting) {
+        if let Err(fault) = self.apply(waiting).and_then(|()| self.prune()) {
             // Before the answers go, so that whoever waits is told why.
             self.shared.halt(&format!("applying failed: {fault}"));
             return false;
@@ -139,6 +150,25 @@ impl Applier {
             let _ = finished.send(());
         }
         true
+    }
+
+    /// Deletes the system tables' rows that newer ones have replaced, once they are many.
+    fn prune(&mut self) -> Result<(), Fault> {
+        if self.stale < PRUNE_AT {
+            return Ok(());
+        }
+        self.stale = 0;
+        let oldest: Vec<_> = self
+            .shared
+            .partitions
+            .all()
+            .into_iter()
+            .map(|(id, part)| {
+                let all_gone = LogIndex(part.0.applied.borrow().index().0 + 1);
+                (id, part.0.keys.lock().oldest_index().unwrap_or(all_gone))
+            })
+            .collect();
+        self.patiently(|connection, _| system::prune(connection, &oldest))
     }
 
     fn apply(&mut self, waiting: Vec<Waiting>) -> Result<(), Fault> {
@@ -307,9 +337,10 @@ impl Applier {
         for key in &plan.keys {
             self.shared.partitions.get(key.part).0.keys.lock().insert(key.key, key.record, key.time);
         }
+        self.stale += 1;
         for (part, advance) in plan.advances {
             let part = self.shared.partitions.get(part);
-            part.0.keys.lock().trim(advance.time);
+            self.stale += part.0.keys.lock().trim(advance.time);
             part.0.applied.send_modify(|applied| {
                 applied.last = Some(advance.last);
                 applied.time = advance.time;

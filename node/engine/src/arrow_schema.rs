@@ -69,6 +69,23 @@ pub fn of_table(table: &Table) -> SchemaRef {
     of_columns(&table.columns)
 }
 
+/// The schema of a table's rows as DuckDB answers them: as they are written, but UUIDs as text.
+pub fn of_answer(table: &Table) -> SchemaRef {
+    let columns = table.columns.iter().map(|column| Field::new(&column.name, answered(&column.kind), true));
+    Arc::new(Schema::new(columns.collect::<Vec<_>>()))
+}
+
+fn answered(kind: &ColumnType) -> DataType {
+    match kind {
+        ColumnType::Uuid => DataType::Utf8,
+        ColumnType::List(item) => DataType::List(Arc::new(Field::new("item", answered(item), true))),
+        ColumnType::Struct(fields) => DataType::Struct(
+            fields.iter().map(|(name, kind)| Arc::new(Field::new(name, answered(kind), true))).collect(),
+        ),
+        kind => data_type(kind),
+    }
+}
+
 /// An array as DuckDB answers it, in the form in which the column type is written: DuckDB gives
 /// UUIDs as text, and the fields of nested types under its own names.
 pub fn conform(array: &ArrayRef, kind: &ColumnType) -> Result<ArrayRef, ArrowError> {
@@ -78,9 +95,9 @@ pub fn conform(array: &ArrayRef, kind: &ColumnType) -> Result<ArrayRef, ArrowErr
             for text in array.as_string::<i32>() {
                 match text {
                     None => bytes.append_null(),
-                    Some(text) => bytes.append_value(uuid_bytes(text).ok_or_else(|| {
-                        ArrowError::CastError(format!("{text:?} is no UUID"))
-                    })?)?,
+                    Some(text) => bytes.append_value(
+                        uuid_bytes(text).ok_or_else(|| ArrowError::CastError(format!("{text:?} is no UUID")))?,
+                    )?,
                 }
             }
             Ok(Arc::new(bytes.finish()))

@@ -36,12 +36,13 @@ impl Physical {
     /// The rows of an older version with the columns that it lacked.
     pub fn widen(&self, batch: &RecordBatch) -> Result<Vec<ArrayRef>, ArrowError> {
         let rows = batch.num_rows();
-        let missing = self.schema.fields().iter().enumerate().skip(batch.num_columns()).map(|(place, field)| {
-            match self.defaults.get(place).and_then(Option::as_ref) {
-                Some(value) => take(value, &UInt32Array::from_value(0, rows), None),
-                None => Ok(new_null_array(field.data_type(), rows)),
-            }
-        });
+        let missing =
+            self.schema.fields().iter().enumerate().skip(batch.num_columns()).map(|(place, field)| {
+                match self.defaults.get(place).and_then(Option::as_ref) {
+                    Some(value) => take(value, &UInt32Array::from_value(0, rows), None),
+                    None => Ok(new_null_array(field.data_type(), rows)),
+                }
+            });
         batch.columns().iter().map(|column| Ok(Arc::clone(column))).chain(missing).collect()
     }
 }

@@ -144,8 +144,3 @@ fn checkpoint(shared: &Shared, connection: &Connection) -> Result<(), Fault> {
     tracing::debug!(millis = took.as_millis() as u64, "checkpoint written");
     Ok(())
 }
-
-/// A checkpoint in the caller's thread, while nothing else writes.
-pub(crate) fn now(shared: &Shared, connection: &Connection) -> Result<(), Fault> {
-    checkpoint(shared, connection)
-}

@@ -32,7 +32,10 @@ pub(crate) enum Wanted {
     Membership(Bytes),
     Rows(Rows),
     /// The same refusal on every replica.
-    Rejected { reason: String, time: LogTime },
+    Rejected {
+        reason: String,
+        time: LogTime,
+    },
 }
 
 impl Wanted {

@@ -71,7 +71,9 @@ mod tests {
         let of = |text: &str| Fault::from_text(text.into());
         assert!(matches!(of("Out of Memory Error: failed to pin block"), Fault::Memory(_)));
         assert!(matches!(of("Constraint Error: NOT NULL"), Fault::Statement(_)));
-        for text in ["IO Error: no space", "FATAL Error: invalidated", "INTERNAL Error: x", "Serialization Error: x", "new"] {
+        for text in
+            ["IO Error: no space", "FATAL Error: invalidated", "INTERNAL Error: x", "Serialization Error: x", "new"]
+        {
             assert!(matches!(of(text), Fault::Storage(_)), "{text}");
         }
     }

@@ -6,10 +6,10 @@
 //! any amount of memory in a process of its own. [`batch`] and [`arrow_schema`] say how rows
 //! travel.
 
+mod appendable;
 pub mod apply;
 pub mod arrow_schema;
 pub mod batch;
-mod appendable;
 mod catalog;
 mod checkpoint;
 mod decode;

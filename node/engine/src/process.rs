@@ -10,7 +10,6 @@
 use std::io;
 use std::time::Duration;
 
-use raftduck_model::Table;
 use serde::{Deserialize, Serialize};
 
 mod child;
@@ -67,9 +66,6 @@ struct Head {
     threads: usize,
     time_millis: u64,
 }
-
-/// A table that follows: its definition, then batches of its rows.
-type ProcessTable = Table;
 
 /// Frames to the child.
 mod ask {

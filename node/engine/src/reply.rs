@@ -3,8 +3,8 @@
 //! A reply travels between stores with the entry's proposer, so it has a version and golden bytes.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use raftduck_model::codec::{DecodeError, Reader, Write};
 use raftduck_model::LogIndex;
+use raftduck_model::codec::{DecodeError, Reader, Write};
 
 /// The format's version, its first byte.
 const REPLY_VERSION: u8 = 1;
@@ -89,7 +89,9 @@ impl ApplyOutcome {
         }
         let outcome = match input.u8("reply")? {
             1 => Self::Done,
-            2 => Self::Parts((0..input.count("parts", 13)?).map(|_| decode_part(&mut input)).collect::<Result<_, _>>()?),
+            2 => {
+                Self::Parts((0..input.count("parts", 13)?).map(|_| decode_part(&mut input)).collect::<Result<_, _>>()?)
+            }
             3 => Self::Rejected { reason: input.text("reason")? },
             4 => Self::AppliedBefore,
             other => return Err(DecodeError::Unknown { what: "reply", value: other.into() }),
@@ -128,8 +130,8 @@ mod tests {
             (
                 ApplyOutcome::Parts(parts),
                 &[
-                    1, 2, 3, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 2, 2, 1, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 3, 1,
-                    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+                    1, 2, 3, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 2, 2, 1, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 3,
+                    1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
                 ],
             ),
             (ApplyOutcome::Rejected { reason: "no".into() }, &[1, 3, 2, 0, 0, 0, b'n', b'o']),

@@ -8,8 +8,8 @@ use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use duckdb::Connection;
 use parking_lot::Mutex;
-use raftduck_model::{Column, ColumnType};
 use raftduck_model::table::HIDDEN_COLUMNS;
+use raftduck_model::{Column, ColumnType};
 
 use crate::fault::Fault;
 use crate::instance::{self, Shares};
@@ -248,7 +248,10 @@ fn check_constraints(connection: &Connection) -> Result<Result<(), CreateError>,
     match constraint.as_deref() {
         None => {}
         Some(kind @ ("PRIMARY KEY" | "UNIQUE")) => {
-            return refused(kind, "leave it out; send an Idempotency-Key with your rows, and a retry writes nothing twice");
+            return refused(
+                kind,
+                "leave it out; send an Idempotency-Key with your rows, and a retry writes nothing twice",
+            );
         }
         Some(kind) => return refused(kind, "leave it out and check the rows before you send them"),
     }

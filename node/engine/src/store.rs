@@ -130,7 +130,8 @@ impl Store {
         // threads below must not, so they are started from here.
         let opening = options.clone();
         let opened = nice::spawn_low("engine-open", move || open_file(&file, &opening)).map_err(io)?.join();
-        let opened = opened.map_err(|_| io(io::Error::other("opening ended by a panic")))?.map_err(OpenError::Engine)?;
+        let opened =
+            opened.map_err(|_| io(io::Error::other("opening ended by a panic")))?.map_err(OpenError::Engine)?;
         let running = Running::start().map_err(io)?;
         let clone = || opened.connection.try_clone().map_err(|error| OpenError::Engine(error.into()));
         let (template, checkpointer) = (clone()?, clone()?);
@@ -148,8 +149,7 @@ impl Store {
             options,
         });
         let (jobs, waiting) = mpsc::channel();
-        let applier =
-            Applier { connection: opened.connection, catalog: opened.catalog, shared: Arc::clone(&shared) };
+        let applier = Applier::new(opened.connection, opened.catalog, Arc::clone(&shared));
         let guard = Guard(Arc::clone(&shared));
         let start = |name: &str, body: Box<dyn FnOnce() + Send>| {
             std::thread::Builder::new().name(name.to_owned()).spawn(body).map_err(io)

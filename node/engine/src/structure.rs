@@ -58,8 +58,12 @@ pub(crate) fn widen_physical(
     let name = table.id.physical_name();
     match physical {
         None => {
-            let columns: String =
-                table.columns.iter().enumerate().map(|(place, column)| format!(", {}", declare(place, column))).collect();
+            let columns: String = table
+                .columns
+                .iter()
+                .enumerate()
+                .map(|(place, column)| format!(", {}", declare(place, column)))
+                .collect();
             connection.execute_batch(&format!(
                 "CREATE TABLE store.main.{name} (_part UINTEGER, _idx UBIGINT, _ord UINTEGER{columns})"
             ))?;
@@ -67,7 +71,8 @@ pub(crate) fn widen_physical(
         Some(physical) if physical.definition.version >= table.version => return Ok(None),
         Some(physical) => {
             let old = &physical.definition.columns;
-            if old.len() > table.columns.len() || old.iter().zip(&table.columns).any(|(old, new)| old.kind != new.kind) {
+            if old.len() > table.columns.len() || old.iter().zip(&table.columns).any(|(old, new)| old.kind != new.kind)
+            {
                 return Err(Fault::Statement(format!(
                     "version {} of table {} changes columns that are there: a version only adds columns",
                     table.version, table.id
@@ -114,10 +119,8 @@ pub(crate) fn drop_table(
     if !catalog.knows(part, table) {
         return Ok(Change::Nothing);
     }
-    connection.execute(
-        "DELETE FROM store.main.schemas WHERE part = ? AND table_id = ?",
-        duckdb::params![part.0, table.0],
-    )?;
+    connection
+        .execute("DELETE FROM store.main.schemas WHERE part = ? AND table_id = ?", duckdb::params![part.0, table.0])?;
     if !catalog.others_know(part, table) {
         connection.execute_batch(&format!("DROP TABLE IF EXISTS store.main.{}", table.physical_name()))?;
     }

@@ -16,6 +16,7 @@ use raftduck_model::{BodyDigest, KeyDigest, LogId, LogIndex, LogTime, PartitionI
 use crate::fault::Fault;
 use crate::keys::{KeyIndex, KeyRecord};
 use crate::state::Applied;
+use crate::write;
 
 /// The name under which the file is attached.
 pub(crate) const CATALOG: &str = "store";
@@ -99,11 +100,8 @@ fn insert_keys(batch: &RecordBatch, limit: usize, indexes: &mut BTreeMap<Partiti
     let (index, high, low, body, time) = (wide(1), wide(2), wide(3), wide(4), wide(6));
     for row in 0..batch.num_rows() {
         let key = KeyDigest(u128::from(high.value(row)) << 64 | u128::from(low.value(row)));
-        let record = KeyRecord {
-            body: BodyDigest(body.value(row)),
-            rows: rows.value(row),
-            index: LogIndex(index.value(row)),
-        };
+        let record =
+            KeyRecord { body: BodyDigest(body.value(row)), rows: rows.value(row), index: LogIndex(index.value(row)) };
         let keys = indexes.entry(PartitionId(part.value(row))).or_insert_with(|| KeyIndex::new(limit));
         keys.insert(key, record, LogTime(time.value(row)));
         if batch.num_rows() == row + 1 {
@@ -125,4 +123,26 @@ pub(crate) fn read_schemas(connection: &Connection) -> Result<Vec<(PartitionId, 
         Ok((part, table))
     })
     .collect()
+}
+
+/// Deletes what newer rows have replaced, and the keys before each partition's oldest that is
+/// remembered.
+pub(crate) fn prune(connection: &Connection, oldest_keys: &[(PartitionId, LogIndex)]) -> Result<(), Fault> {
+    let keys: Vec<String> = oldest_keys.iter().map(|(part, index)| format!("({part}, {index})")).collect();
+    write::atomically(connection, || {
+        for table in ["applied", "memberships"] {
+            connection.execute_batch(&format!(
+                "DELETE FROM store.main.{table} AS t USING (SELECT part, max(idx) AS newest FROM store.main.{table}
+                 GROUP BY part) AS n WHERE t.part = n.part AND t.idx < n.newest"
+            ))?;
+        }
+        if !keys.is_empty() {
+            connection.execute_batch(&format!(
+                "DELETE FROM store.main.keys AS t USING (VALUES {}) AS n(part, oldest)
+                 WHERE t.part = n.part AND t.idx < n.oldest",
+                keys.join(", ")
+            ))?;
+        }
+        Ok(())
+    })
 }

@@ -78,9 +78,12 @@ fn rows(connection: &Connection, catalog: &Catalog, table: TableId, placed: &[Pl
 pub(crate) fn physical_rows(physical: &Physical, placed: &[Placed]) -> Result<RecordBatch, ArrowError> {
     let hidden = [("_part", DataType::UInt32), ("_idx", DataType::UInt64), ("_ord", DataType::UInt32)];
     let hidden = hidden.into_iter().map(|(name, kind)| Arc::new(Field::new(name, kind, false)));
-    let columns = physical.schema.fields().iter().enumerate().map(|(place, field)| {
-        Arc::new(Field::clone(field).with_name(physical_column(place)))
-    });
+    let columns = physical
+        .schema
+        .fields()
+        .iter()
+        .enumerate()
+        .map(|(place, field)| Arc::new(Field::clone(field).with_name(physical_column(place))));
     let schema = Arc::new(Schema::new(hidden.chain(columns).collect::<Vec<_>>()));
 
     let mut batches = Vec::with_capacity(placed.len());

@@ -33,8 +33,7 @@ async fn interleaved_partitions_equal_a_model() {
                 let parts = vec![part(from as u128, &rows(from, count)), part(from as u128, &rows(from, count))];
                 let outcome = apply(&store, partition, index, command(1, append(&table, parts))).await;
                 let (rows, at) = (count as u32, LogIndex(index));
-                let expected =
-                    vec![PartOutcome::Written { rows }, PartOutcome::Duplicate { index: at, rows }];
+                let expected = vec![PartOutcome::Written { rows }, PartOutcome::Duplicate { index: at, rows }];
                 assert_eq!(outcome, ApplyOutcome::Parts(expected));
                 model.insert(index, count);
                 index += 1;
@@ -218,9 +217,8 @@ async fn a_wider_schema_gives_older_rows_its_default() {
             .columns()
             .iter()
             .cloned()
-            .chain([Arc::new(
-                arrow::array::Decimal128Array::from(vec![777]).with_precision_and_scale(9, 2).unwrap(),
-            ) as ArrayRef])
+            .chain([Arc::new(arrow::array::Decimal128Array::from(vec![777]).with_precision_and_scale(9, 2).unwrap())
+                as ArrayRef])
             .collect(),
     )
     .unwrap();

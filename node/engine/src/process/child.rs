@@ -1,16 +1,18 @@
 //! The child's side: limits first, then DuckDB.
 
 use std::io::{self, Read, Write};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use duckdb::Connection;
+use raftduck_model::Table;
 use rustix::process::{Resource, Rlimit, getppid, setrlimit};
 
-use super::{Head, ProcessTable, VERSION, answer, ask, frame_head, read_head};
+use super::{Head, VERSION, answer, ask, frame_head, read_head};
 use crate::fault::Fault;
-use crate::instance::{self, Shares};
 use crate::gather::Gathered;
+use crate::instance::{self, Shares};
 use crate::query::QueryError;
 use crate::{appendable, arrow_schema, batch, nice, view};
 
@@ -19,12 +21,18 @@ const LOOK: Duration = Duration::from_millis(100);
 /// What DuckDB may take of the process' memory, in percent: the rest is for what it does not count.
 const ENGINE_SHARE: u64 = 70;
 
-/// The body of the hidden subcommand `query-process`: one statement, then the process ends. The
-/// calling process' limits are lowered for good.
+/// The body of the hidden subcommand `query-process`: one statement, then the process ends.
 ///
-/// # Errors
-/// Where stdin or stdout fail; whatever else fails is written to stdout.
-pub fn run_child(mut input: impl Read, mut output: impl Write) -> io::Result<()> {
+/// It must be called before anything else in the process, whose limits it lowers for good.
+pub fn run_child() -> ExitCode {
+    match answer_one(io::stdin().lock(), io::BufWriter::new(io::stdout().lock())) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Nobody listens any more.
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn answer_one(mut input: impl Read, mut output: impl Write) -> io::Result<()> {
     nice::lower_this_thread();
     let result = match serve(&mut input, &mut output) {
         Err(Failure::Io(error)) => return Err(error),
@@ -81,8 +89,7 @@ fn serve(input: &mut impl Read, output: &mut impl Write) -> Result<(), Failure> 
         return Err(broken("it was asked by another build"));
     }
     limit(&head)?;
-    let shares =
-        Shares { memory_bytes: head.memory_bytes / 100 * ENGINE_SHARE, threads: head.threads, spill: None };
+    let shares = Shares { memory_bytes: head.memory_bytes / 100 * ENGINE_SHARE, threads: head.threads, spill: None };
     let connection = instance::open(&shares)?;
     instance::harden(&connection)?;
     load(&connection, input)?;
@@ -110,21 +117,24 @@ fn limit(head: &Head) -> Result<(), Failure> {
 
 /// Takes in the tables until the word to run.
 fn load(connection: &Connection, input: &mut impl Read) -> Result<(), Failure> {
-    let mut table: Option<ProcessTable> = None;
+    let mut table: Option<Table> = None;
     loop {
         let (tag, bytes) = read_frame(input)?;
         match (tag, &table) {
             (ask::RUN, _) => return Ok(()),
             (ask::TABLE, _) => {
-                let next: ProcessTable = serde_json::from_slice(&bytes).map_err(broken)?;
-                let columns: Vec<_> =
-                    next.columns.iter().map(|column| format!("{} {}", view::quoted(&column.name), column.kind)).collect();
+                let next: Table = serde_json::from_slice(&bytes).map_err(broken)?;
+                let columns: Vec<_> = next
+                    .columns
+                    .iter()
+                    .map(|column| format!("{} {}", view::quoted(&column.name), column.kind))
+                    .collect();
                 let name = view::quoted(&next.name);
                 connection.execute_batch(&format!("CREATE TABLE {name} ({})", columns.join(", ")))?;
                 table = Some(next);
             }
             (ask::ROWS, Some(table)) => {
-                let rows = batch::decode(bytes, &arrow_schema::of_table(table)).map_err(broken)?;
+                let rows = batch::decode(bytes, &arrow_schema::of_answer(table)).map_err(broken)?;
                 let mut appender = connection.appender(&table.name)?;
                 for piece in appendable::pieces(rows).map_err(broken)? {
                     appender.append_record_batch(piece)?;

@@ -75,7 +75,8 @@ impl QueryProcess {
         self.write(ask::TABLE, &table).await
     }
 
-    /// Rows of the table announced last, as [`batch::encode`] gives them.
+    /// Rows of the table announced last, in the form in which a store answers them
+    /// ([`crate::arrow_schema::of_answer`]), as [`batch::encode`] gives them.
     ///
     /// # Errors
     /// Where the process has failed already; the error says why.

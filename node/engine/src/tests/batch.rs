@@ -6,7 +6,11 @@ use proptest::prelude::*;
 
 use super::*;
 
-const GOLDEN: &str = "";
+const GOLDEN: &str = "\
+    ffffffff88000000100000000c001a0018001700040008000c00000020000000200000000000000000000000000000030400\
+    0a0018000c00080004000a0000002c0000001000000003000000000000000000000001000000030000000000000001000000\
+    0000000000000000020000000000000000000000010000000000000008000000000000001800000000000000050000000000\
+    0000010000000000000000000000000000000201000000000000";
 
 fn sample(rows: usize) -> RecordBatch {
     let numbers: ArrayRef = Arc::new((0..rows).map(|row| (row % 3 > 0).then_some(row as i64)).collect::<Int64Array>());
@@ -71,7 +75,13 @@ fn rows_of_another_schema_are_an_error() {
     let other = Arc::new(Schema::new(vec![Field::new("n", DataType::Utf8, true)]));
     let _ = decode(encode(&batch).unwrap(), &other);
     let wider = Schema::new(
-        batch.schema().fields().iter().cloned().chain([Arc::new(Field::new("x", DataType::Int8, true))]).collect::<Vec<_>>(),
+        batch
+            .schema()
+            .fields()
+            .iter()
+            .cloned()
+            .chain([Arc::new(Field::new("x", DataType::Int8, true))])
+            .collect::<Vec<_>>(),
     );
     assert!(decode(encode(&batch).unwrap(), &Arc::new(wider)).is_err());
 }

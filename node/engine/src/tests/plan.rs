@@ -26,9 +26,8 @@ fn read(index: u64, time: u64, parts: &[(u128, u64, i32)]) -> Read {
 fn a_key_counts_from_the_entry_that_wrote_it_within_one_transaction_too() {
     let keys = KeyIndex::new(10);
     let before = Before { keys: &keys, time: LogTime(5) };
-    let plan = plan(&[read(7, 9, &[(1, 1, 2), (2, 2, 3)]), read(8, 3, &[(1, 1, 2), (2, 9, 1), (3, 3, 0)])], |_| {
-        Some(&before)
-    });
+    let plan =
+        plan(&[read(7, 9, &[(1, 1, 2), (2, 2, 3)]), read(8, 3, &[(1, 1, 2), (2, 9, 1), (3, 3, 0)])], |_| Some(&before));
     let index = LogIndex(7);
     assert_eq!(
         plan.outcomes,
@@ -49,7 +48,8 @@ fn a_key_counts_from_the_entry_that_wrote_it_within_one_transaction_too() {
 
 #[test]
 fn the_plan_is_the_same_however_entries_are_shared_out() {
-    let entries: Vec<Read> = (1..60_u64).map(|index| read(index, index, &[(u128::from(index * 5 % 7), 1, 1)])).collect();
+    let entries: Vec<Read> =
+        (1..60_u64).map(|index| read(index, index, &[(u128::from(index * 5 % 7), 1, 1)])).collect();
     let empty = KeyIndex::new(3);
     let before = Before { keys: &empty, time: LogTime(0) };
     let whole = plan(&entries, |_| Some(&before));
