@@ -7,14 +7,19 @@ mod base64;
 pub mod cell;
 mod column;
 mod csv;
+mod infer;
 mod json;
 mod number;
 mod rows;
+mod stream;
 mod time;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
-use raftduck_model::{Table, limits};
+use bytes::Bytes;
+use raftduck_model::{Column, Table, limits};
+
+use cell::Cell;
 
 pub use base64::encode as base64_encode;
 pub use rows::Rows;
@@ -32,6 +37,8 @@ pub enum Format {
     Ndjson,
     /// RFC 4180 with a header row; an empty cell is NULL, a quoted empty one is ''.
     Csv,
+    /// An Arrow IPC stream.
+    Arrow,
 }
 
 /// Why a body is not rows of the table. Nothing of it was written.
@@ -83,15 +90,51 @@ pub enum IngestError {
     },
 }
 
+/// What takes the rows of JSON and CSV, value by value.
+trait Sink {
+    /// The row being read, from 1.
+    fn row(&self) -> u64;
+    /// The place of the column of that name, met in `row`; for CSV, 0 is the header.
+    fn place(&mut self, name: &str, row: u64) -> Result<usize, IngestError>;
+    /// Gives a column of the current row its value.
+    fn set(&mut self, place: usize, cell: Cell<'_>) -> Result<(), IngestError>;
+    /// Ends the current row.
+    fn end_row(&mut self) -> Result<(), IngestError>;
+}
+
 /// Reads a whole body. `schema` is the table's own columns as Arrow, in its order.
-pub fn read(format: Format, body: &[u8], table: &Table, schema: SchemaRef) -> Result<RecordBatch, IngestError> {
-    let mut rows = Rows::new(table, schema)?;
-    match format {
-        Format::Json => json::read_array(body, &mut rows)?,
-        Format::Ndjson => json::read_lines(body, &mut rows)?,
-        Format::Csv => csv::read(body, &mut rows)?,
+///
+/// # Errors
+/// At the first value that does not fit; then nothing of the body is of use.
+pub fn read(format: Format, body: &Bytes, table: &Table, schema: SchemaRef) -> Result<RecordBatch, IngestError> {
+    if format == Format::Arrow {
+        return stream::read(body.clone(), table, schema);
     }
+    let mut rows = Rows::new(table, schema)?;
+    fill(format, body, &mut rows)?;
     rows.finish()
+}
+
+/// The columns of a table that takes all rows of a body.
+///
+/// # Errors
+/// A body that does not follow its format, or has more columns than a table may.
+pub fn infer(format: Format, body: &Bytes) -> Result<Vec<Column>, IngestError> {
+    if format == Format::Arrow {
+        return Ok(infer::columns(stream::columns(body.clone())?));
+    }
+    let mut columns = infer::Columns::new(format == Format::Csv);
+    fill(format, body, &mut columns)?;
+    Ok(infer::columns(columns.finish()))
+}
+
+fn fill(format: Format, body: &[u8], sink: &mut impl Sink) -> Result<(), IngestError> {
+    match format {
+        Format::Json => json::read_array(body, sink),
+        Format::Ndjson => json::read_lines(body, sink),
+        Format::Csv => csv::read(body, sink),
+        Format::Arrow => Ok(()),
+    }
 }
 
 #[cfg(test)]

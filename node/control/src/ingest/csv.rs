@@ -3,12 +3,11 @@
 
 use std::borrow::Cow;
 
-use super::IngestError;
 use super::cell::Cell;
-use super::rows::Rows;
+use super::{IngestError, Sink};
 
 /// Reads header and rows; empty lines are skipped.
-pub(super) fn read(body: &[u8], rows: &mut Rows<'_>) -> Result<(), IngestError> {
+pub(super) fn read(body: &[u8], rows: &mut impl Sink) -> Result<(), IngestError> {
     let text = std::str::from_utf8(body).map_err(|error| IngestError::Syntax {
         row: rows.row(),
         reason: format!("the body is not UTF-8 at byte {}", error.valid_up_to()),

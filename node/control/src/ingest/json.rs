@@ -9,10 +9,10 @@ use serde_json::value::RawValue;
 
 use super::IngestError;
 use super::cell::Cell;
-use super::rows::Rows;
+use super::Sink;
 
 /// An array of row objects, or a single row object.
-pub(super) fn read_array(body: &[u8], rows: &mut Rows<'_>) -> Result<(), IngestError> {
+pub(super) fn read_array(body: &[u8], rows: &mut impl Sink) -> Result<(), IngestError> {
     let text = utf8(body, rows)?;
     if text.trim_start().starts_with('{') {
         return read_row(text, rows);
@@ -24,12 +24,12 @@ pub(super) fn read_array(body: &[u8], rows: &mut Rows<'_>) -> Result<(), IngestE
 }
 
 /// One row object a line; empty lines are skipped.
-pub(super) fn read_lines(body: &[u8], rows: &mut Rows<'_>) -> Result<(), IngestError> {
+pub(super) fn read_lines(body: &[u8], rows: &mut impl Sink) -> Result<(), IngestError> {
     let text = utf8(body, rows)?;
     text.split('\n').filter(|line| !line.trim().is_empty()).try_for_each(|line| read_row(line, rows))
 }
 
-fn read_row(text: &str, rows: &mut Rows<'_>) -> Result<(), IngestError> {
+fn read_row(text: &str, rows: &mut impl Sink) -> Result<(), IngestError> {
     let mut failure = None;
     let mut input = serde_json::Deserializer::from_str(text);
     let read = Row { rows, failure: &mut failure }.deserialize(&mut input).and_then(|()| input.end());
@@ -58,7 +58,7 @@ fn walk<'a>(
     read(&mut input).and_then(|()| input.end())
 }
 
-fn utf8<'a>(body: &'a [u8], rows: &Rows<'_>) -> Result<&'a str, IngestError> {
+fn utf8<'a>(body: &'a [u8], rows: &impl Sink) -> Result<&'a str, IngestError> {
     std::str::from_utf8(body).map_err(|error| IngestError::Syntax {
         row: rows.row(),
         reason: format!("the body is not UTF-8 at byte {}", error.valid_up_to()),
@@ -68,7 +68,7 @@ fn utf8<'a>(body: &'a [u8], rows: &Rows<'_>) -> Result<&'a str, IngestError> {
 fn settle(
     read: serde_json::Result<()>,
     failure: Option<IngestError>,
-    rows: &Rows<'_>,
+    rows: &impl Sink,
     wanted: &str,
 ) -> Result<(), IngestError> {
     match (read, failure) {
@@ -149,12 +149,12 @@ fn stop<E: serde::de::Error, F>(failure: &mut Option<F>, error: F) -> E {
     E::custom("stopped")
 }
 
-struct Array<'r, 't> {
-    rows: &'r mut Rows<'t>,
+struct Array<'r, S> {
+    rows: &'r mut S,
     failure: &'r mut Option<IngestError>,
 }
 
-impl<'de> Visitor<'de> for Array<'_, '_> {
+impl<'de, S: Sink> Visitor<'de> for Array<'_, S> {
     type Value = ();
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an array of objects")
@@ -165,19 +165,19 @@ impl<'de> Visitor<'de> for Array<'_, '_> {
     }
 }
 
-struct Row<'r, 't> {
-    rows: &'r mut Rows<'t>,
+struct Row<'r, S> {
+    rows: &'r mut S,
     failure: &'r mut Option<IngestError>,
 }
 
-impl<'de> DeserializeSeed<'de> for Row<'_, '_> {
+impl<'de, S: Sink> DeserializeSeed<'de> for Row<'_, S> {
     type Value = ();
     fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<(), D::Error> {
         input.deserialize_map(self)
     }
 }
 
-impl<'de> Visitor<'de> for Row<'_, '_> {
+impl<'de, S: Sink> Visitor<'de> for Row<'_, S> {
     type Value = ();
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object with the row's values by column")

@@ -1,14 +1,18 @@
 //! A table's rows being filled, column by name.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::array::{ArrayRef, UInt32Array};
+use arrow::compute::take;
+use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
+use arrow::error::ArrowError;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use raftduck_model::Table;
 
 use super::cell::Cell;
 use super::column::Column;
-use super::{IngestError, ROWS_BYTES};
+use super::{IngestError, ROWS_BYTES, Sink};
 
 /// How many of a table's columns an error lists.
 const LISTED_COLUMNS: usize = 20;
@@ -48,13 +52,22 @@ impl<'a> Rows<'a> {
         Ok(Self { table, schema, given: vec![0; columns.len()], columns, places, row: 1, row_bytes, nested_bytes: 0 })
     }
 
-    /// The row being read, from 1.
-    pub fn row(&self) -> u64 {
+    /// All rows that were ended.
+    pub fn finish(self) -> Result<RecordBatch, IngestError> {
+        let rows = self.row - 1;
+        let malformed = |error: ArrowError| IngestError::Syntax { row: rows, reason: error.to_string() };
+        let arrays = self.columns.into_iter().map(Column::finish).collect::<Result<_, _>>().map_err(malformed)?;
+        let options = RecordBatchOptions::new().with_row_count(usize::try_from(rows).ok());
+        RecordBatch::try_new_with_options(self.schema, arrays, &options).map_err(malformed)
+    }
+}
+
+impl Sink for Rows<'_> {
+    fn row(&self) -> u64 {
         self.row
     }
 
-    /// The place of the column of that name.
-    pub fn place(&self, name: &str, row: u64) -> Result<usize, IngestError> {
+    fn place(&mut self, name: &str, row: u64) -> Result<usize, IngestError> {
         let exact = self.table.columns.iter().position(|column| column.name == name);
         exact.or_else(|| self.places.get(&name.to_ascii_lowercase()).copied()).ok_or_else(|| {
             let mut names: Vec<&str> = self.table.columns.iter().map(|column| column.name.as_str()).collect();
@@ -71,8 +84,7 @@ impl<'a> Rows<'a> {
         })
     }
 
-    /// Gives a column of the current row its value.
-    pub fn set(&mut self, place: usize, cell: Cell<'_>) -> Result<(), IngestError> {
+    fn set(&mut self, place: usize, cell: Cell<'_>) -> Result<(), IngestError> {
         let row = self.row;
         let (Some(column), Some(target), Some(given)) =
             (self.table.columns.get(place), self.columns.get_mut(place), self.given.get_mut(place))
@@ -100,8 +112,8 @@ impl<'a> Rows<'a> {
         target.push(cell, &column.kind).map_err(wrong)
     }
 
-    /// Ends the current row: columns it left out get their defaults.
-    pub fn end_row(&mut self) -> Result<(), IngestError> {
+    /// Columns that the row left out get their defaults.
+    fn end_row(&mut self) -> Result<(), IngestError> {
         for place in 0..self.columns.len() {
             if self.given.get(place) == Some(&self.row) {
                 continue;
@@ -132,15 +144,26 @@ impl<'a> Rows<'a> {
         self.row += 1;
         Ok(())
     }
+}
 
-    /// All rows that were ended.
-    pub fn finish(self) -> Result<RecordBatch, IngestError> {
-        let rows = self.row - 1;
-        let malformed = |error: arrow::error::ArrowError| IngestError::Syntax { row: rows, reason: error.to_string() };
-        let arrays = self.columns.into_iter().map(Column::finish).collect::<Result<_, _>>().map_err(malformed)?;
-        let options = RecordBatchOptions::new().with_row_count(usize::try_from(rows).ok());
-        RecordBatch::try_new_with_options(self.schema, arrays, &options).map_err(malformed)
-    }
+/// What `count` rows get that leave a column out.
+pub(super) fn defaults(
+    table: &Table,
+    column: &raftduck_model::Column,
+    field: &FieldRef,
+    count: usize,
+    first_row: u64,
+) -> Result<ArrayRef, IngestError> {
+    let alone = Table { columns: vec![column.clone()], key: 0, ..table.clone() };
+    let schema = Arc::new(Schema::new(vec![field.clone()]));
+    let mut rows = Rows::new(&alone, schema)?;
+    rows.end_row().map_err(|error| match error {
+        IngestError::Value { column, reason, .. } => IngestError::Value { row: first_row, column, reason },
+        other => other,
+    })?;
+    let malformed = |error: ArrowError| IngestError::Syntax { row: first_row, reason: error.to_string() };
+    let one = rows.finish()?;
+    take(one.column(0), &UInt32Array::from(vec![0; count]), None).map_err(malformed)
 }
 
 /// What a value takes at least, in bytes, even as NULL.

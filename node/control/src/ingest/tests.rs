@@ -62,7 +62,7 @@ fn table(columns: &[(&str, &str)]) -> (Table, SchemaRef) {
 
 fn try_read(format: Format, columns: &[(&str, &str)], body: impl AsRef<[u8]>) -> Result<Vec<String>, IngestError> {
     let (table, schema) = table(columns);
-    let batch = read(format, body.as_ref(), &table, schema)?;
+    let batch = read(format, &Bytes::copy_from_slice(body.as_ref()), &table, schema)?;
     Ok((0..batch.num_rows())
         .map(|row| {
             let show = |column: &arrow::array::ArrayRef| match column.is_null(row) {

@@ -248,7 +248,7 @@ async fn rows_sent_back_are_the_same_rows() {
     for (format, back) in [(Format::Ndjson, ingest::Format::Ndjson), (Format::Csv, ingest::Format::Csv)] {
         for sent in [&rows, &conformed] {
             let (bytes, _, _) = body(answer(vec![sent.clone()], END, &[]), format, Numbers::Number).await;
-            let read = ingest::read(back, &bytes, &table, wanted.clone()).unwrap();
+            let read = ingest::read(back, &bytes.into(), &table, wanted.clone()).unwrap();
             assert_eq!(format!("{read:?}"), format!("{conformed:?}"), "{format:?}");
         }
     }

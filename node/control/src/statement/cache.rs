@@ -76,6 +76,7 @@ impl<V: Weighed> Cache<V> {
     }
 
     /// What it holds, in bytes.
+    #[cfg(test)]
     pub fn bytes(&self) -> usize {
         self.inner.lock().bytes
     }

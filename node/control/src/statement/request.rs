@@ -126,6 +126,11 @@ impl Body {
 }
 
 impl Asked {
+    /// The statement.
+    pub fn sql(&self) -> &str {
+        &self.sql
+    }
+
     /// The error of a request whose time is up.
     pub(super) fn late(&self) -> StatementError {
         StatementError::Timeout { millis: self.timeout.as_millis() as u64 }

@@ -35,7 +35,9 @@ pub(super) fn table() -> Table {
 }
 
 pub(super) fn facts_of_t() -> Facts {
-    Facts { tables: BTreeMap::from([(TableId(1), Columns::All)]), ..Facts::default() }
+    let mut facts = Facts::default();
+    facts.tables = BTreeMap::from([(TableId(1), Columns::All)]);
+    facts
 }
 
 /// Three stores that hold three partitions each; those named are away.
