@@ -7,7 +7,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::{Stream, StreamExt};
 use openraft::storage::{EntryResponder, RaftStateMachine, Snapshot as RaftSnapshot};
@@ -40,13 +39,14 @@ pub(crate) struct Applied {
     pub last: Option<LogId>,
     /// Why the state machine stopped for good.
     pub failed: Option<String>,
+    /// The replica was told to stop.
+    pub stopped: bool,
 }
 
 /// [`Applied`] as it changes, and the membership at its last entry.
 pub(crate) struct Progress {
     applied: watch::Sender<Applied>,
     membership: Mutex<StoredMembership>,
-    stopping: AtomicBool,
 }
 
 impl Progress {
@@ -56,7 +56,11 @@ impl Progress {
 
     /// Applies nothing further: what is queued is in the log, and applied after the next start.
     pub(crate) fn stop(&self) {
-        self.stopping.store(true, Ordering::Relaxed);
+        self.applied.send_modify(|applied| applied.stopped = true);
+    }
+
+    fn stopping(&self) -> bool {
+        self.applied.borrow().stopped
     }
 
     fn meta(&self) -> Option<SnapshotMeta> {
@@ -97,12 +101,44 @@ pub enum SnapshotData {
     Received(Snapshot),
 }
 
+/// What was handed over and waits for the state machine.
+#[derive(Clone)]
+struct Queue {
+    work: mpsc::UnboundedSender<Work>,
+    /// Of [`QUEUE_KIB`].
+    room: Arc<Semaphore>,
+    progress: Arc<Progress>,
+}
+
+impl Queue {
+    async fn push(&self, entries: Vec<Committed>, bytes: usize) -> io::Result<()> {
+        let kib = bytes.div_ceil(1024).clamp(1, QUEUE_KIB) as u32;
+        let room = self.room.clone().acquire_many_owned(kib).await;
+        let queued = room.is_ok_and(|_room| self.work.send(Work::Apply { entries, bytes, _room }).is_ok());
+        match queued || self.progress.stopping() {
+            // Also where the replica stops: they are in the log, and applied after the next start.
+            true => Ok(()),
+            false => Err(self.failure()),
+        }
+    }
+
+    /// Waits until everything queued so far is applied.
+    async fn drain(&self) -> io::Result<()> {
+        let (reached, applied) = oneshot::channel();
+        self.work.send(Work::Barrier(reached)).map_err(|_| self.failure())?;
+        applied.await.map_err(|_| self.failure())
+    }
+
+    fn failure(&self) -> io::Error {
+        let failed = self.progress.applied.borrow().failed.clone();
+        io::Error::other(failed.unwrap_or_else(|| "the state machine was stopped".to_owned()))
+    }
+}
+
 /// Openraft's view of a [`StateMachine`].
 pub(crate) struct Applier {
     machine: Arc<dyn StateMachine>,
-    progress: Arc<Progress>,
-    queue: mpsc::UnboundedSender<Work>,
-    room: Arc<Semaphore>,
+    queue: Queue,
 }
 
 impl Applier {
@@ -115,31 +151,13 @@ impl Applier {
         let membership = decode_stored_membership(state.membership)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         let progress = Arc::new(Progress {
-            applied: watch::Sender::new(Applied { last: state.last, failed: None }),
+            applied: watch::Sender::new(Applied { last: state.last, ..Applied::default() }),
             membership: Mutex::new(membership),
-            stopping: AtomicBool::new(false),
         });
-        let (queue, work) = mpsc::unbounded_channel();
-        let task = tokio::spawn(run(machine.clone(), progress.clone(), counters, work));
-        let room = Arc::new(Semaphore::new(QUEUE_KIB));
-        Ok((Self { machine, progress: progress.clone(), queue, room }, progress, task))
-    }
-
-    async fn enqueue(&self, entries: Vec<Committed>, bytes: usize) -> io::Result<()> {
-        let kib = bytes.div_ceil(1024).clamp(1, QUEUE_KIB) as u32;
-        let room = self.room.clone().acquire_many_owned(kib).await.map_err(|_| self.stopped())?;
-        self.queue.send(Work::Apply { entries, bytes, _room: room }).map_err(|_| self.stopped())
-    }
-
-    async fn drain(&self) -> io::Result<()> {
-        let (reached, applied) = oneshot::channel();
-        self.queue.send(Work::Barrier(reached)).map_err(|_| self.stopped())?;
-        applied.await.map_err(|_| self.stopped())
-    }
-
-    fn stopped(&self) -> io::Error {
-        let failed = self.progress.applied.borrow().failed.clone();
-        io::Error::other(failed.unwrap_or_else(|| "the state machine was stopped".to_owned()))
+        let (work, queued) = mpsc::unbounded_channel();
+        let task = tokio::spawn(run(machine.clone(), progress.clone(), counters, queued));
+        let queue = Queue { work, room: Arc::new(Semaphore::new(QUEUE_KIB)), progress: progress.clone() };
+        Ok((Self { machine, queue }, progress, task))
     }
 }
 
@@ -158,7 +176,7 @@ async fn run(
                 None => return,
             },
         };
-        if progress.stopping.load(Ordering::Relaxed) {
+        if progress.stopping() {
             return;
         }
         let (mut batch, mut bytes, mut rooms) = match first {
@@ -234,10 +252,10 @@ impl RaftStateMachine<Types> for Applier {
     type SnapshotBuilder = Builder;
 
     async fn applied_state(&mut self) -> Result<(Option<RaftLogId>, StoredMembership), io::Error> {
-        self.drain().await?;
-        match self.progress.meta() {
+        self.queue.drain().await?;
+        match self.queue.progress.meta() {
             Some(meta) => Ok((meta.last_log_id, meta.last_membership)),
-            None => Ok((None, self.progress.membership.lock().clone())),
+            None => Ok((None, self.queue.progress.membership.lock().clone())),
         }
     }
 
@@ -251,21 +269,21 @@ impl RaftStateMachine<Types> for Applier {
             piece.push(entry);
             bytes += more;
             if bytes >= PIECE_BYTES {
-                self.enqueue(std::mem::take(&mut piece), std::mem::take(&mut bytes)).await?;
+                self.queue.push(std::mem::take(&mut piece), std::mem::take(&mut bytes)).await?;
             }
         }
         match piece.is_empty() {
             true => Ok(()),
-            false => self.enqueue(piece, bytes).await,
+            false => self.queue.push(piece, bytes).await,
         }
     }
 
     async fn get_snapshot_builder(&mut self) -> Builder {
-        Builder { progress: self.progress.clone(), machine: self.machine.clone() }
+        Builder { machine: self.machine.clone(), queue: self.queue.clone() }
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: SnapshotData) -> Result<(), io::Error> {
-        self.drain().await?;
+        self.queue.drain().await?;
         let mut snapshot = match snapshot {
             SnapshotData::Received(snapshot) => snapshot,
             SnapshotData::Live(machine) => machine.snapshot().await?,
@@ -274,15 +292,15 @@ impl RaftStateMachine<Types> for Applier {
         snapshot.membership = encode_stored_membership(&meta.last_membership);
         let last = snapshot.last;
         if let Err(error) = self.machine.install(snapshot).await {
-            self.progress.fail(&error);
+            self.queue.progress.fail(&error);
             return Err(error);
         }
-        self.progress.advance(last, Some(meta.last_membership.clone()));
+        self.queue.progress.advance(last, Some(meta.last_membership.clone()));
         Ok(())
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<LiveSnapshot>, io::Error> {
-        Ok(live(&self.progress, &self.machine))
+        Ok(live(&self.queue.progress, &self.machine))
     }
 }
 
@@ -294,15 +312,18 @@ fn live(progress: &Progress, machine: &Arc<dyn StateMachine>) -> Option<LiveSnap
 
 /// Makes [`SnapshotData::Live`]: what openraft wants to know before it lets the log be purged.
 pub(crate) struct Builder {
-    progress: Arc<Progress>,
     machine: Arc<dyn StateMachine>,
+    queue: Queue,
 }
 
 impl RaftSnapshotBuilder<Types> for Builder {
     type SnapshotData = SnapshotData;
 
     async fn build_snapshot(&mut self) -> Result<LiveSnapshot, io::Error> {
+        // Openraft takes for applied what it handed over: a snapshot has to hold that much.
+        self.queue.drain().await?;
         let snapshot = SnapshotData::Live(self.machine.clone());
-        Ok(live(&self.progress, &self.machine).unwrap_or(RaftSnapshot { meta: SnapshotMeta::default(), snapshot }))
+        let nothing = RaftSnapshot { meta: SnapshotMeta::default(), snapshot };
+        Ok(live(&self.queue.progress, &self.machine).unwrap_or(nothing))
     }
 }

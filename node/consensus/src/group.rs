@@ -174,7 +174,8 @@ impl Group {
     pub async fn wait_applied(&self, index: LogIndex) -> Result<(), Stopped> {
         let mut applied = self.0.progress.subscribe();
         let reached = |applied: &Applied| applied.last.is_some_and(|last| last.index >= index.0);
-        let seen = applied.wait_for(|applied| reached(applied) || applied.failed.is_some()).await;
+        let over = |applied: &Applied| applied.stopped || applied.failed.is_some();
+        let seen = applied.wait_for(|applied| reached(applied) || over(applied)).await;
         match seen {
             Ok(seen) if reached(&seen) => Ok(()),
             _ => Err(Stopped),

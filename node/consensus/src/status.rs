@@ -87,8 +87,9 @@ fn status_of(metrics: &RaftMetrics<Types>, applied: &Applied) -> Status {
     let replica = |id: u64| membership.get_node(&id).map(|node| Replica { id: ReplicaId(id), store: node.store });
     let halted = match &metrics.running_state {
         _ if applied.failed.is_some() => applied.failed.clone(),
-        Ok(()) => None,
-        Err(openraft::errors::Fatal::Stopped) => None,
+        // Told to stop, a replica may end in the midst of something.
+        Ok(()) | Err(openraft::errors::Fatal::Stopped) => None,
+        Err(_) if applied.stopped => None,
         Err(fatal) => Some(fatal.to_string()),
     };
     let silent = |id: &u64| {

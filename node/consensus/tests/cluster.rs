@@ -169,3 +169,26 @@ async fn a_store_without_room_votes_but_takes_no_entries() {
     cluster.stop(leader).await;
     cluster.write(group, b"with its vote").await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_replica_whose_state_machine_fails_says_so_and_stops_and_the_others_go_on() {
+    let group = GroupId(1);
+    let mut cluster = Cluster::start(1).await;
+    cluster.write(group, b"before").await;
+    cluster.settled(group).await;
+    let broken = cluster.leader(group).await;
+    let handle = cluster.group(broken, group);
+    cluster.machine(broken, group).broken.store(true, Ordering::Relaxed);
+    let wrote = cluster.write(group, b"fatal").await;
+    let halted = until(&handle, "it halts", |status| status.halted.is_some()).await;
+    assert!(halted.halted.unwrap().contains("the disk gave up"));
+    assert_ne!(halted.role, Role::Leader);
+    assert!(timeout(PATIENCE, handle.wait_applied(wrote)).await.expect("in time").is_err());
+    let kept = cluster.stop(broken).await;
+    cluster.write(group, b"after").await;
+    // What was acknowledged is applied once the reason has gone.
+    kept.values().for_each(|machine| machine.broken.store(false, Ordering::Relaxed));
+    cluster.open_with(broken, 1, kept).await;
+    // A write that met a leader's end may be there twice.
+    assert!(cluster.settled(group).await.commands >= 3);
+}

@@ -5,11 +5,13 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
 use openraft::storage::Snapshot as RaftSnapshot;
 use raftduck_model::GroupId;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::timeout;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::requests::{malformed, stopped};
@@ -24,6 +26,8 @@ use crate::types::{SnapshotMeta, to_raft};
 
 /// Pieces that wait to be written: 4 MiB.
 const PIECES: usize = 16;
+/// How long the next piece may take: its sender's turn at sending must not hold up others' here.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A snapshot being received; dropping it gives it up and removes its files.
 pub(super) struct Incoming(mpsc::Sender<(Kind, Bytes)>);
@@ -90,7 +94,8 @@ async fn collect_and_install(
     .await?;
     reply.answer(codec::encode_snapshot_ack(0)).await;
     loop {
-        let Some((kind, body)) = frames.recv().await else { return Ok(None) };
+        let silent = |_| Refusal::new(RefusalCode::Stopped, "the rest of the snapshot did not come");
+        let Some((kind, body)) = timeout(PATIENCE, frames.recv()).await.map_err(silent)? else { return Ok(None) };
         if kind == Kind::SnapshotEnd {
             let hashes = codec::decode_snapshot_end(body).map_err(malformed)?;
             blocking(move || writer.finish(&hashes)).await?;

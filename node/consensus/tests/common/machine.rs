@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -30,6 +30,8 @@ pub struct MemoryMachine {
     next: AtomicU64,
     /// Takes entries that do not follow the last one, as openraft's suite has them.
     lax: bool,
+    /// The next apply fails.
+    pub broken: AtomicBool,
     /// Bytes of a snapshot besides the state.
     pub ballast: AtomicUsize,
     /// Snapshots installed.
@@ -60,6 +62,9 @@ impl StateMachine for MemoryMachine {
     }
 
     fn apply(&self, entries: Vec<Committed>) -> BoxFuture<'_, io::Result<()>> {
+        if self.broken.load(Ordering::Relaxed) {
+            return Box::pin(async { Err(io::Error::other("the disk gave up")) });
+        }
         let mut state = self.state.lock();
         for Committed { id, payload, done } in entries {
             let expected = state.last.map_or(0, |last| last.index + 1);
