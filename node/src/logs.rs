@@ -23,12 +23,16 @@ pub struct LogOptions {
     pub log_level: String,
 }
 
+/// openraft tells of each vote and purge of every group at INFO, and again what our own events tell at WARN.
+const QUIET: &str = "openraft=error";
+
 /// Starts logging; once in a process.
 ///
 /// # Errors
 /// Where the level is none.
 pub fn start(options: &LogOptions) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&options.log_level)
+    // A directive of the user's for the same crate comes later and wins.
+    let filter = EnvFilter::try_new(format!("{QUIET},{}", options.log_level))
         .map_err(|error| anyhow::anyhow!("--log-level {:?}: {error}", options.log_level))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match options.log_format {

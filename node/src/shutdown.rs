@@ -18,12 +18,13 @@ pub fn on_signal() -> anyhow::Result<CancellationToken> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let told = token.clone();
     tokio::spawn(async move {
-        loop {
+        // The end of standard input cancels the token too, and a supervisor that closes it also sends one signal.
+        for signals in 1_u32.. {
             tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
             }
-            if told.is_cancelled() {
+            if signals > 1 {
                 tracing::warn!("second signal, ending without waiting");
                 std::process::exit(130);
             }

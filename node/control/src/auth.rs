@@ -198,7 +198,12 @@ fn parse(text: &str) -> Result<Tokens, TokensError> {
             (None | Some("admin"), None) => Role::Admin,
             (Some("write"), None) => Role::Write,
             (Some("read"), None) => Role::Read,
-            _ => return Err(TokensError::Line { line, reason: "write `token role`, the role being read, write or admin" }),
+            _ => {
+                return Err(TokensError::Line {
+                    line,
+                    reason: "write `token role`, the role being read, write or admin",
+                });
+            }
         };
         if tokens.iter().any(|(known, _)| known == token) {
             return Err(TokensError::Line { line, reason: "this token stands above already" });

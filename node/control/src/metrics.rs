@@ -14,18 +14,10 @@ const fn define(kind: Kind, name: &'static str, labels: &'static [&'static str],
 }
 
 const UP: Definition = define(Kind::Gauge, "raftduck_control_up", NONE, "1 while the control serves.");
-const REQUESTS: Definition = define(
-    Kind::Counter,
-    "raftduck_http_requests_total",
-    &["route", "method", "status"],
-    "Requests answered.",
-);
-const REQUEST_SECONDS: Definition = define(
-    Kind::Histogram,
-    "raftduck_http_request_seconds",
-    &["route"],
-    "From a request's head to its answer's head.",
-);
+const REQUESTS: Definition =
+    define(Kind::Counter, "raftduck_http_requests_total", &["route", "method", "status"], "Requests answered.");
+const REQUEST_SECONDS: Definition =
+    define(Kind::Histogram, "raftduck_http_request_seconds", &["route"], "From a request's head to its answer's head.");
 const PROBLEMS: Definition =
     define(Kind::Counter, "raftduck_http_problems_total", &["code"], "Requests that ended in an error, by its code.");
 const IN_FLIGHT: Definition =
@@ -56,16 +48,26 @@ const ROUND_TRIPS: Definition = define(
     &["call", "outcome"],
     "Calls to stores: append, query, meta; outcome: ok, broken or timeout.",
 );
-const STORES: Definition =
-    define(Kind::Gauge, "raftduck_stores", &["state"], "Registered stores, connected and not.");
+const STORES: Definition = define(Kind::Gauge, "raftduck_stores", &["state"], "Registered stores, connected and not.");
 const LEADERLESS: Definition =
     define(Kind::Gauge, "raftduck_partitions_without_leader", NONE, "Partitions that nobody is known to lead.");
 const EPOCH: Definition = define(Kind::Gauge, "raftduck_map_epoch", NONE, "The partition map's version here.");
 
 /// Every metric of a control.
 pub const DEFINITIONS: &[Definition] = &[
-    UP, REQUESTS, REQUEST_SECONDS, PROBLEMS, IN_FLIGHT, BODIES, ROWS, STATEMENTS, STATEMENT_SECONDS, ROUND_TRIPS,
-    STORES, LEADERLESS, EPOCH,
+    UP,
+    REQUESTS,
+    REQUEST_SECONDS,
+    PROBLEMS,
+    IN_FLIGHT,
+    BODIES,
+    ROWS,
+    STATEMENTS,
+    STATEMENT_SECONDS,
+    ROUND_TRIPS,
+    STORES,
+    LEADERLESS,
+    EPOCH,
 ];
 
 /// Fine where an append or a point query is, coarse where a scan is.

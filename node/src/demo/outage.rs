@@ -33,7 +33,7 @@ struct Acknowledged {
 /// # Errors
 /// Where the cluster does not answer any more.
 pub async fn run(local: &mut Local, client: &Client) -> anyhow::Result<bool> {
-    client.ddl("CREATE TABLE probes (id BIGINT, at TIMESTAMP)").await.context("CREATE TABLE")?;
+    client.ddl("CREATE TABLE probes (id BIGINT, written TIMESTAMP)").await.context("CREATE TABLE")?;
     let (victim, leads, partitions) = most_leading(local, &client.cluster().await?)?;
     println!("\n── Worker {victim} leads {leads} of {partitions} partitions: kill -9 while {WRITERS} clients write");
     let stop = CancellationToken::new();
@@ -82,7 +82,7 @@ async fn write(
     let mut id = lane;
     while !stop.is_cancelled() {
         let now = jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M:%S%.6f");
-        let body = Bytes::from(format!("[{{\"id\": {id}, \"at\": \"{now}\"}}]"));
+        let body = Bytes::from(format!("[{{\"id\": {id}, \"written\": \"{now}\"}}]"));
         let rows = Rows { body, content_type: media::JSON, encoding: None };
         let began = Instant::now();
         client.insert("probes", &rows, &RowsOptions::default()).await.context("writing while a worker is away")?;

@@ -41,7 +41,8 @@ impl Credential {
 
     /// Refuses a call that does not carry the credential.
     pub fn check(&self, metadata: &MetadataMap) -> Result<(), Status> {
-        let sent = metadata.get(HEADER).and_then(|value| value.to_str().ok()).and_then(|text| text.strip_prefix(SCHEME));
+        let sent =
+            metadata.get(HEADER).and_then(|value| value.to_str().ok()).and_then(|text| text.strip_prefix(SCHEME));
         match sent {
             Some(text) if self.is(text) => Ok(()),
             Some(_) => Err(Status::unauthenticated("wrong cluster token")),

@@ -1,10 +1,11 @@
 //! The worker's life: open the volume, serve, resume membership, end in order.
 
+use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context;
-use raftduck_consensus::{Follower, Role};
+use raftduck_consensus::{Follower, Role, TransferError};
 use raftduck_wire::credential::OnService;
 use raftduck_wire::proto::store::store_server::StoreServer;
 use raftduck_wire::rpc;
@@ -26,6 +27,8 @@ use crate::volume::Volume;
 /// Handing every led group to another store takes about 25 ms each; a process that is told to end
 /// is given this long for it.
 const HAND_OVER: Duration = Duration::from_secs(10);
+/// A store that has not taken a leader by then takes none.
+const ONE_HAND_OVER: Duration = Duration::from_secs(1);
 /// Open calls may finish this long after the last leader was handed over.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -92,18 +95,31 @@ async fn serve(
 
 /// Gives every group this store leads to the voter that is furthest.
 async fn hand_over(member: &Arc<Member>) {
+    // Where all stores end together, nobody is left to take anything.
+    let mut silent = HashSet::new();
     for hosted in member.hosted() {
         let mut status = hosted.group.status();
         let to = {
             let status = status.borrow();
-            let votes = |follower: &&Follower| status.voters.contains(&follower.replica);
-            let furthest = status.followers.iter().filter(votes).max_by_key(|follower| follower.matched);
-            furthest.filter(|_| status.role == Role::Leader).map(|follower| follower.replica.id)
+            let fit = |follower: &&Follower| {
+                status.voters.contains(&follower.replica) && !silent.contains(&follower.replica.store)
+            };
+            let furthest = status.followers.iter().filter(fit).max_by_key(|follower| follower.matched);
+            furthest.filter(|_| status.role == Role::Leader).map(|follower| follower.replica)
         };
         let Some(to) = to else { continue };
-        match hosted.group.transfer_leader(to).await {
-            Ok(()) => drop(status.wait_for(|status| status.role != Role::Leader).await),
-            Err(error) => tracing::warn!(group = %hosted.id(), %error, "a leader could not be handed over"),
+        let handed = async {
+            hosted.group.transfer_leader(to.id).await?;
+            let _ = status.wait_for(|status| status.role != Role::Leader).await;
+            Ok::<_, TransferError>(())
+        };
+        match timeout(ONE_HAND_OVER, handed).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(group = %hosted.id(), %error, "a leader could not be handed over"),
+            Err(_) => {
+                tracing::warn!(group = %hosted.id(), to = %to.store, "a store takes no leader");
+                silent.insert(to.store);
+            }
         }
     }
 }

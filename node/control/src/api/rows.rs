@@ -115,9 +115,11 @@ async fn find(
     let columns = turn(app, deadline, move || Ok(ingest::infer(format, &body)?)).await?;
     let key = match &options.partition_key {
         None => 0,
-        Some(wanted) => columns.iter().position(|column| column.name.eq_ignore_ascii_case(wanted)).ok_or_else(|| {
-            Problem::new(Code::BadRequest, format!("partition_key names {wanted:?}, which no row has"))
-        })?,
+        Some(wanted) => {
+            columns.iter().position(|column| column.name.eq_ignore_ascii_case(wanted)).ok_or_else(|| {
+                Problem::new(Code::BadRequest, format!("partition_key names {wanted:?}, which no row has"))
+            })?
+        }
     };
     // Another request may make it at the same time, from rows of its own.
     let command = MetaCommand::CreateTable { name: name.to_owned(), columns, key, if_not_exists: true };

@@ -28,7 +28,8 @@ pub(super) async fn run(State(app): State<App>, request: Request) -> Result<Resp
         Some(media::TEXT) | None => Body::from_text,
         Some(other) => {
             let detail = format!("Content-Type {:?} is not read here", other.chars().take(100).collect::<String>());
-            let hint = format!("send {} such as {{\"sql\": \"SELECT 1\"}}, or the statement as {}", media::JSON, media::TEXT);
+            let hint =
+                format!("send {} such as {{\"sql\": \"SELECT 1\"}}, or the statement as {}", media::JSON, media::TEXT);
             return Err(Problem::new(Code::UnsupportedMediaType, detail).hint(hint));
         }
     };

@@ -109,9 +109,7 @@ fn see(cell: Cell<'_>, untyped: bool) -> Guess {
         }
         Cell::Json(text) => {
             let mut fields = Vec::new();
-            let read = json::each_field(text, |name, cell| {
-                join(&mut fields, name.to_owned(), see(cell, false))
-            });
+            let read = json::each_field(text, |name, cell| join(&mut fields, name.to_owned(), see(cell, false)));
             read.map_or(Guess::Text, |()| Guess::Struct(fields))
         }
     }
@@ -226,7 +224,8 @@ mod tests {
 
     #[test]
     fn csv_text_stands_for_any_value_but_codes_stay_text() {
-        let body = "id,zip,at,share,ok,name,empty\n1,01234,2026-01-31 12:00:00,0.5,true,x,\n2,99999,2026-02-01,1,FALSE,7,\n";
+        let body =
+            "id,zip,at,share,ok,name,empty\n1,01234,2026-01-31 12:00:00,0.5,true,x,\n2,99999,2026-02-01,1,FALSE,7,\n";
         assert_eq!(
             inferred(Format::Csv, body),
             "id BIGINT, zip VARCHAR, at TIMESTAMP, share DOUBLE, ok BOOLEAN, name VARCHAR, empty VARCHAR"

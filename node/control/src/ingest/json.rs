@@ -8,8 +8,8 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess
 use serde_json::value::RawValue;
 
 use super::IngestError;
-use super::cell::Cell;
 use super::Sink;
+use super::cell::Cell;
 
 /// An array of row objects, or a single row object.
 pub(super) fn read_array(body: &[u8], rows: &mut impl Sink) -> Result<(), IngestError> {

@@ -5,9 +5,7 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, ListArray, RecordBatch, RecordBatchOptions, StructArray, make_array,
-};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch, RecordBatchOptions, StructArray, make_array};
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::{CastOptions, cast_with_options, concat_batches};
 use arrow::datatypes::{DataType, Field, SchemaRef};
@@ -157,7 +155,10 @@ fn fits(from: &DataType, kind: &ColumnType) -> bool {
         ColumnType::Decimal { .. } => from.is_integer() || matches!(from, DataType::Decimal128(..)),
         ColumnType::Varchar => text(from),
         ColumnType::Blob => {
-            matches!(from, DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_))
+            matches!(
+                from,
+                DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_)
+            )
         }
         ColumnType::Date => matches!(from, DataType::Date32),
         ColumnType::Time => matches!(from, DataType::Time32(_) | DataType::Time64(_)),

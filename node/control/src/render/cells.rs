@@ -65,8 +65,7 @@ impl Column {
     /// The column of that name.
     pub fn new(field: &Field, array: &ArrayRef) -> Result<Self, RenderError> {
         let array = simple(array)?;
-        let unknown =
-            || RenderError::Type { column: field.name().clone(), kind: field.data_type().to_string() };
+        let unknown = || RenderError::Type { column: field.name().clone(), kind: field.data_type().to_string() };
         let kind = match array.data_type() {
             DataType::Null => Kind::Null,
             DataType::Boolean => Kind::Boolean(array.as_boolean().clone()),
@@ -100,9 +99,8 @@ impl Column {
             }
             DataType::Struct(fields) => {
                 let columns = fields.iter().zip(array.as_struct().columns());
-                let columns = columns.map(|(inner, column)| {
-                    Ok((inner.name().clone(), Self::new(&named(field, inner), column)?))
-                });
+                let columns =
+                    columns.map(|(inner, column)| Ok((inner.name().clone(), Self::new(&named(field, inner), column)?)));
                 Kind::Struct(columns.collect::<Result<_, RenderError>>()?)
             }
             DataType::Map(_, _) => {

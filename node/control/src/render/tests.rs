@@ -92,7 +92,12 @@ fn every_type() -> RecordBatch {
         ("struct", Arc::new(structs)),
         ("map", Arc::new(maps.finish())),
         ("array", Arc::new(fixed)),
-        ("enum", Arc::new(vec![Some("on"), Some("off"), Some("on"), None].into_iter().collect::<DictionaryArray<UInt8Type>>())),
+        (
+            "enum",
+            Arc::new(
+                vec![Some("on"), Some("off"), Some("on"), None].into_iter().collect::<DictionaryArray<UInt8Type>>(),
+            ),
+        ),
         ("timestamp_ns", Arc::new(TimestampNanosecondArray::from(nulled([1, -1, 0]).to_vec()))),
         ("timestamp_s", Arc::new(TimestampSecondArray::from(nulled([1, -1, 0]).to_vec()))),
         ("null", Arc::new(NullArray::new(4))),
@@ -207,7 +212,8 @@ async fn the_arrow_stream_holds_the_very_rows_and_the_trailer_their_number() {
 async fn an_answer_that_breaks_off_never_ends_as_if_it_were_whole() {
     for end in [Some(Err(Broken("the store was lost".to_owned()))), None] {
         for format in [Format::Json, Format::Ndjson, Format::Csv, Format::Arrow] {
-            let (bytes, trailers, whole) = body(answer(vec![every_type()], end.clone(), &[]), format, Numbers::Number).await;
+            let (bytes, trailers, whole) =
+                body(answer(vec![every_type()], end.clone(), &[]), format, Numbers::Number).await;
             assert!(!bytes.is_empty() && !whole && trailers.is_none(), "{format:?}");
         }
     }
@@ -227,9 +233,28 @@ async fn missing_partitions_stand_in_a_header_where_the_body_cannot_say_them() {
 async fn rows_sent_back_are_the_same_rows() {
     let rows = every_type();
     let kinds = [
-        "BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT",
-        "FLOAT", "DOUBLE", "DECIMAL(9,2)", "VARCHAR", "BLOB", "DATE", "TIME", "TIMESTAMP", "INTERVAL", "UUID",
-        "VARCHAR[]", "STRUCT(x BIGINT, \"Y y\" TIMESTAMP)",
+        "BOOLEAN",
+        "TINYINT",
+        "SMALLINT",
+        "INTEGER",
+        "BIGINT",
+        "HUGEINT",
+        "UTINYINT",
+        "USMALLINT",
+        "UINTEGER",
+        "UBIGINT",
+        "FLOAT",
+        "DOUBLE",
+        "DECIMAL(9,2)",
+        "VARCHAR",
+        "BLOB",
+        "DATE",
+        "TIME",
+        "TIMESTAMP",
+        "INTERVAL",
+        "UUID",
+        "VARCHAR[]",
+        "STRUCT(x BIGINT, \"Y y\" TIMESTAMP)",
     ];
     let schema = rows.schema();
     let columns = kinds.iter().zip(schema.fields()).map(|(kind, field)| TableColumn {

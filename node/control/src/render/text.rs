@@ -160,7 +160,8 @@ mod tests {
 
     #[test]
     fn intervals_read_as_people_say_them() {
-        let of = |months, days, nanoseconds| text(|out| interval(IntervalMonthDayNano { months, days, nanoseconds }, out));
+        let of =
+            |months, days, nanoseconds| text(|out| interval(IntervalMonthDayNano { months, days, nanoseconds }, out));
         assert_eq!(of(14, 3, 14_706_000_000_000), "1 year 2 months 3 days 04:05:06.000000");
         assert_eq!(of(-1, 0, -1_000), "-1 month -00:00:00.000001");
         assert_eq!(of(0, 0, 0), "00:00:00.000000");

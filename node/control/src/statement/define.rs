@@ -15,11 +15,9 @@ pub(super) async fn create(control: &Control, asked: &Asked, head: CreateTable) 
     let columns = columns(control, asked, head.bare).await?;
     let key = match &head.partition_key {
         None => 0,
-        Some(name) => {
-            columns.iter().position(|column| column.name.eq_ignore_ascii_case(name)).ok_or_else(|| {
-                StatementError::statement(format!("PARTITIONED BY names {name:?}, which is no column of the table"))
-            })?
-        }
+        Some(name) => columns.iter().position(|column| column.name.eq_ignore_ascii_case(name)).ok_or_else(|| {
+            StatementError::statement(format!("PARTITIONED BY names {name:?}, which is no column of the table"))
+        })?,
     };
     let command = MetaCommand::CreateTable { name: head.name, columns, key, if_not_exists: head.if_not_exists };
     change(control, asked, command, "CREATE TABLE").await

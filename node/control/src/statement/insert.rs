@@ -39,7 +39,9 @@ pub(super) async fn insert(control: &Control, asked: &Asked, head: Insert) -> Re
     let work = {
         let (table, meta, values) = (table.clone(), view.meta.clone(), head.values);
         let (params, keyed) = (asked.params.clone(), asked.call.key.is_some());
-        move |scratch: &Scratch| evaluate(scratch, &Values { sql: &values, table: &table, places: &places, keyed }, &meta, &params)
+        move |scratch: &Scratch| {
+            evaluate(scratch, &Values { sql: &values, table: &table, places: &places, keyed }, &meta, &params)
+        }
     };
     let rows = control.scratch.run(asked.deadline, work).await??;
 
@@ -109,11 +111,13 @@ fn evaluate(
 
 /// VALUES that control evaluates itself: no tables, nothing unbounded.
 fn permitted(facts: &Facts) -> Result<(), StatementError> {
-    let refused = |what: String, advice: &str| {
-        Err(StatementError::Refused { what, advice: advice.to_owned(), offset: None })
-    };
+    let refused =
+        |what: String, advice: &str| Err(StatementError::Refused { what, advice: advice.to_owned(), offset: None });
     if !facts.tables.is_empty() {
-        return refused("a query over tables inside VALUES is not supported".into(), "read with SELECT and send the rows back");
+        return refused(
+            "a query over tables inside VALUES is not supported".into(),
+            "read with SELECT and send the rows back",
+        );
     }
     match &facts.process {
         Some(reason) => {
@@ -155,9 +159,26 @@ fn check_rows(json: &str, values: &Values<'_>) -> Result<(), StatementError> {
 /// The first thing in an expression that is not the same each time.
 fn changing(node: &Value) -> Option<String> {
     const CHANGING: [&str; 20] = [
-        "now", "random", "uuid", "gen_random_uuid", "uuidv4", "uuidv7", "today", "current_date", "current_timestamp",
-        "current_time", "get_current_timestamp", "get_current_time", "transaction_timestamp", "localtimestamp",
-        "localtime", "current_localtimestamp", "current_localtime", "age", "ago", "nextval",
+        "now",
+        "random",
+        "uuid",
+        "gen_random_uuid",
+        "uuidv4",
+        "uuidv7",
+        "today",
+        "current_date",
+        "current_timestamp",
+        "current_time",
+        "get_current_timestamp",
+        "get_current_time",
+        "transaction_timestamp",
+        "localtimestamp",
+        "localtime",
+        "current_localtimestamp",
+        "current_localtime",
+        "age",
+        "ago",
+        "nextval",
     ];
     let is = |name: &str| CHANGING.iter().any(|word| name.eq_ignore_ascii_case(word));
     match node {

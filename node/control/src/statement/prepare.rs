@@ -94,7 +94,10 @@ fn read(scratch: &raftduck_engine::Scratch, sql: &str, catalog: &Meta) -> Result
 pub(super) fn checked(json: &str, catalog: &Meta) -> Result<(Tree, Facts), StatementError> {
     if json.len() > TREE_BYTES {
         return Err(StatementError::Refused {
-            what: format!("the statement has too many parts: its tree takes {} bytes, at most {TREE_BYTES}", json.len()),
+            what: format!(
+                "the statement has too many parts: its tree takes {} bytes, at most {TREE_BYTES}",
+                json.len()
+            ),
             advice: "send many rows to /v1/tables/<table>/rows, and write fewer values in one statement".into(),
             offset: None,
         });

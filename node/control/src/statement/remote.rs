@@ -57,7 +57,9 @@ pub(super) struct Opened {
 pub(super) enum Frame {
     /// An Arrow IPC record batch message.
     Rows(Bytes),
-    End { truncated: bool },
+    End {
+        truncated: bool,
+    },
 }
 
 /// Asks one store, and waits until it is sure that it can answer.
