@@ -104,13 +104,13 @@ impl Writer {
             return Ok(false);
         }
         let taken: u64 = items.iter().map(Item::bytes).sum();
-        let mut moved = self.next_moves(self.current.room().saturating_sub(taken));
-        if items.is_empty() && moved.is_empty() && self.prepare_moves()? {
-            moved = self.next_moves(self.current.room());
-        }
-        if !(items.is_empty() && moved.is_empty()) {
-            self.batch = Batch { items, moved };
-            self.write()?;
+        let moved = self.next_moves(self.current.room().saturating_sub(taken));
+        let fits = !moved.is_empty();
+        self.write(Batch { items, moved })?;
+        // What did not fit gets a frame of its own, or it would wait for as long as others write.
+        if !fits && self.prepare_moves()? {
+            let moved = self.next_moves(self.current.room());
+            self.write(Batch { items: Vec::new(), moved })?;
         }
         self.upkeep()?;
         Ok(true)
@@ -143,8 +143,13 @@ impl Writer {
         }
     }
 
-    /// Writes and syncs the batch as one frame and tells everyone who waited for it.
-    fn write(&mut self) -> Result<(), Fatal> {
+    /// Writes and syncs the batch, if there is anything in it, as one frame and tells everyone who
+    /// waited for it.
+    fn write(&mut self, batch: Batch) -> Result<(), Fatal> {
+        if batch.items.is_empty() && batch.moved.is_empty() {
+            return Ok(());
+        }
+        self.batch = batch;
         let Current { number: segment, ref file, offset, .. } = self.current;
         let encoded = self.batch.encode(offset, self.sequence, self.salt, &mut self.buffer);
         file.write(offset, &encoded.slices()).map_err(|source| Fatal::Write { segment, source })?;

@@ -14,9 +14,8 @@ use common::{FOLDER, entry, log_id, reporting};
 use proptest::prelude::*;
 use raftduck_model::{GroupId, LogId};
 use raftduck_wal::testing::MemDisk;
-use raftduck_wal::{Done, Entry, Fatal, GroupState, Options, Wal};
+use raftduck_wal::{Disk, Done, Entry, Fatal, GroupState, Options, Wal};
 
-const GROUPS: u32 = 4;
 /// The least there is, so that segments begin, empty and go all the time.
 const TINY: Options =
     Options { segment_bytes: 16 << 10, batch_bytes: 4 << 10, cache_bytes: 2 << 10, queue_bytes: 64 << 10 };
@@ -58,6 +57,8 @@ enum Ends {
     PowerCut,
     FailedSync(u64),
     FailedWrite(u64),
+    /// No more space than for so many segments.
+    FullDisk(u64),
 }
 
 #[derive(Clone, Default, PartialEq, Debug)]
@@ -81,8 +82,8 @@ impl Group {
 
 type Model = BTreeMap<u32, Group>;
 
-fn ask() -> impl Strategy<Value = Ask> {
-    let group = 0..GROUPS;
+fn ask(groups: u32) -> impl Strategy<Value = Ask> {
+    let group = 0..groups;
     prop_oneof![
         8 => (group.clone(), 1..4_u64, prop_oneof![0..200_usize, 0..3000_usize], prop_oneof![Just(0), any::<u8>()])
             .prop_map(|(group, count, bytes, filler)| Ask::Append { group, count, bytes, filler }),
@@ -102,6 +103,7 @@ fn ends() -> impl Strategy<Value = Ends> {
         Just(Ends::PowerCut),
         (0..25_u64).prop_map(Ends::FailedSync),
         (0..25_u64).prop_map(Ends::FailedWrite),
+        (0..4_u64).prop_map(Ends::FullDisk),
     ]
 }
 
@@ -167,11 +169,9 @@ fn found(wal: &Wal) -> Model {
 }
 
 fn same(a: &Model, b: &Model) -> bool {
-    let all = |model: &Model| {
-        let groups = (0..GROUPS).map(|id| model.get(&id).cloned().unwrap_or_default());
-        groups.map(|group| group.found()).collect::<Vec<_>>()
-    };
-    all(a) == all(b)
+    let nothing = Group::default();
+    let of = |model: &Model, id| model.get(id).unwrap_or(&nothing).found();
+    a.keys().chain(b.keys()).all(|id| of(a, id) == of(b, id))
 }
 
 /// A model without its payloads.
@@ -203,6 +203,10 @@ fn live(
     match ends {
         Ends::FailedSync(nth) => disk.fail_sync(nth),
         Ends::FailedWrite(nth) => disk.fail_write(nth),
+        Ends::FullDisk(segments) => {
+            let used = u64::MAX - disk.free_bytes(Path::new(FOLDER)).unwrap();
+            disk.set_capacity(used + segments * TINY.segment_bytes);
+        }
         _ => {}
     }
     let mut history = vec![start.clone()];
@@ -252,7 +256,7 @@ fn live(
             let after = if matches!(ends, Ends::Kill) { disk.copy() } else { disk.crash(coin) };
             return (after, count, history);
         }
-        Ends::FailedSync(_) | Ends::FailedWrite(_) => {
+        Ends::FailedSync(_) | Ends::FailedWrite(_) | Ends::FullDisk(_) => {
             wal.close();
             let met: Vec<Fatal> = fatals.try_iter().collect();
             assert!(met.len() <= 1, "{met:?}");
@@ -266,45 +270,68 @@ fn live(
     (after, count, history)
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn whatever_happens_all_that_was_acknowledged_is_found_and_nothing_else(
-        lives in prop::collection::vec((prop::collection::vec(ask(), 0..60), ends()), 1..6),
-        seed in any::<u64>(),
-    ) {
-        let mut state = seed | 1;
-        let mut coin = move || {
-            // xorshift64, Marsaglia 2003.
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state & 1 == 0
-        };
-        let mut disk = MemDisk::new();
-        let mut model = Model::new();
-        for (life, (asks, ends)) in lives.iter().enumerate() {
-            let (after, acknowledged, history) = live(&disk, life as u64 + 1, &model, asks, *ends, &mut coin);
-            let (wal, _fatals) = open(&after);
-            let read = found(&wal);
-            wal.close();
-            let matching = (acknowledged..history.len()).find(|at| same(&history[*at], &read));
-            prop_assert!(
-                matching.is_some(),
-                "after {ends:?}: {acknowledged} of {} acknowledged\nfound {}\nasked {:#?}", asks.len(), brief(&read), history.iter().map(brief).collect::<Vec<_>>()
-            );
-            for (id, group) in &read {
-                let saved = history.iter().any(|model| model.get(id).is_some_and(|old| old.committed == group.committed));
-                prop_assert!(group.committed.is_none() || saved);
-                prop_assert!(group.committed <= group.last(), "committed without the entries");
-            }
-            model = read;
-            disk = after.copy();
+/// Lives one after the other on one disk, each of which finds what the one before left.
+fn check(lives: &[(Vec<Ask>, Ends)], seed: u64) -> Result<(), TestCaseError> {
+    let mut state = seed | 1;
+    let mut coin = move || {
+        // xorshift64, Marsaglia 2003.
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state & 1 == 0
+    };
+    let mut disk = MemDisk::new();
+    let mut model = Model::new();
+    for (life, (asks, ends)) in lives.iter().enumerate() {
+        let (after, acknowledged, history) = live(&disk, life as u64 + 1, &model, asks, *ends, &mut coin);
+        // Still full, where it was: opening takes no space.
+        let (wal, _fatals) = open(&after);
+        let read = found(&wal);
+        wal.close();
+        let matching = (acknowledged..history.len()).find(|at| same(&history[*at], &read));
+        prop_assert!(
+            matching.is_some(),
+            "after {ends:?}: {acknowledged} of {} acknowledged\nfound {}\nasked {:#?}",
+            asks.len(),
+            brief(&read),
+            history.iter().map(brief).collect::<Vec<_>>()
+        );
+        for (id, group) in &read {
+            let saved = history.iter().any(|model| model.get(id).is_some_and(|old| old.committed == group.committed));
+            prop_assert!(group.committed.is_none() || saved);
+            prop_assert!(group.committed <= group.last(), "committed without the entries");
         }
-        // However long the history: three times what is live, five segments, and the spare one.
-        let (wal, _fatals) = open(&disk);
-        let stats = wal.stats();
-        prop_assert!(stats.disk_bytes <= 3 * stats.live_bytes + 14 * TINY.segment_bytes, "{stats:?}");
+        model = read;
+        disk = after.copy();
+        disk.set_capacity(u64::MAX);
+    }
+    // However long the history: three times what is live, five segments, and the spare one.
+    let (wal, _fatals) = open(&disk);
+    let stats = wal.stats();
+    prop_assert!(stats.disk_bytes <= 3 * stats.live_bytes + 14 * TINY.segment_bytes, "{stats:?}");
+    Ok(())
+}
+
+fn lives(groups: u32) -> impl Strategy<Value = Vec<(Vec<Ask>, Ends)>> {
+    prop::collection::vec((prop::collection::vec(ask(groups), 0..60), ends()), 1..6)
+}
+
+fn cases(cases: u32) -> ProptestConfig {
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+proptest! {
+    #![proptest_config(cases(400))]
+    #[test]
+    fn whatever_happens_all_that_was_acknowledged_is_found_and_nothing_else(lives in lives(4), seed in any::<u64>()) {
+        check(&lives, seed)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(60))]
+    #[test]
+    fn the_same_is_so_for_sixty_four_groups(lives in lives(64), seed in any::<u64>()) {
+        check(&lives, seed)?;
     }
 }
