@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use backon::{ConstantBuilder, Retryable};
 use raftduck_model::ClusterId;
 use raftduck_model::meta::{Meta, PartitionState};
 use raftduck_wire::http::Problem;
@@ -12,6 +13,10 @@ use crate::cli::BootstrapOptions;
 
 /// One attempt of a call; the store itself waits up to a minute for the others within it.
 const ATTEMPT: Duration = Duration::from_secs(70);
+
+/// Between two attempts to connect, and how many there are: 20 s in all.
+const RETRY: Duration = Duration::from_millis(200);
+const RETRIES: usize = 100;
 
 /// The command `bootstrap`.
 ///
@@ -39,7 +44,10 @@ pub async fn run(request: &BootstrapRequest, token: &str, wait: Option<Duration>
     let Some(first) = request.stores.first() else { bail!("--stores names no store") };
     let http = reqwest::Client::builder().timeout(ATTEMPT).build()?;
     let url = format!("http://{first}/admin/v1/bootstrap");
-    let reply = http.post(&url).bearer_auth(token).json(request).send().await;
+    // The store may be about to start, as it is when both are started by one script.
+    let patience = ConstantBuilder::new().with_delay(RETRY).with_max_times(RETRIES);
+    let ask = async || http.post(&url).bearer_auth(token).json(request).send().await;
+    let reply = ask.retry(patience).when(reqwest::Error::is_connect).await;
     refused(reply.with_context(|| format!("cannot reach {url}"))?).await?;
     let Some(wait) = wait else { return Ok(()) };
     let waiting = async {

@@ -142,17 +142,14 @@ impl Run {
         let probe = &self.probe;
         wait::until("the probe runs", PATIENCE, async || probe.all_acknowledged_since(settled).then_some(())).await?;
         let load = &self.load;
-        wait::until("a write is in flight", PATIENCE, async || {
-            (load.in_flight_since(Instant::now()) > 0).then_some(())
-        })
-        .await?;
+        wait::until("a write is in flight", PATIENCE, async || (load.met(Instant::now()) > 0).then_some(())).await?;
 
         let elections = cluster.elections().await?;
         let rows = self.load.rows() - self.rows;
         self.rows += rows;
         let moment = Instant::now();
         strike(cluster, fault)?;
-        let in_flight = self.load.in_flight_since(moment);
+        let in_flight = self.load.met(moment);
         ensure!(in_flight > 0, "{fault:?} met no write in flight");
         self.recover(cluster, fault, moment).await?;
         let mut gaps = self.probe.gaps(&partitions, moment);

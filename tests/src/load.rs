@@ -85,6 +85,8 @@ struct Shared {
     repeated: AtomicU64,
     next: AtomicU64,
     in_flight: Mutex<BTreeMap<u64, Instant>>,
+    /// When each request that failed was begun, and when it failed.
+    failed: Mutex<Vec<(Instant, Instant)>>,
     violations: Mutex<Vec<String>>,
 }
 
@@ -111,6 +113,7 @@ impl Load {
             repeated: AtomicU64::new(0),
             next: AtomicU64::new(0),
             in_flight: Mutex::default(),
+            failed: Mutex::default(),
             violations: Mutex::default(),
         });
         let clients = (0..config.clients).map(|number| tokio::spawn(writer(shared.clone(), number))).collect();
@@ -122,9 +125,11 @@ impl Load {
         self.shared.rows.load(Ordering::Relaxed)
     }
 
-    /// Requests that were on their way at `moment` and are still: what a fault at that moment met.
-    pub fn in_flight_since(&self, moment: Instant) -> usize {
-        self.shared.in_flight.lock().values().filter(|started| **started < moment).count()
+    /// Requests that were on their way at `moment` and are still, or failed since: what a fault at that moment met.
+    pub fn met(&self, moment: Instant) -> usize {
+        let waiting = self.shared.in_flight.lock().values().filter(|begun| **begun < moment).count();
+        let failed = self.shared.failed.lock();
+        waiting + failed.iter().filter(|(begun, ended)| *begun < moment && *ended >= moment).count()
     }
 
     /// Ends the load: each client brings its current batch to an outcome first.
@@ -202,8 +207,13 @@ impl Shared {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let _in_flight = InFlight(self, number);
         let (body, options) = (batch.body(), RowsOptions { key: Some(batch.key()), ..RowsOptions::default() });
-        self.in_flight.lock().insert(number, Instant::now());
-        self.client.insert("load", &body, &options).await
+        let begun = Instant::now();
+        self.in_flight.lock().insert(number, begun);
+        let reply = self.client.insert("load", &body, &options).await;
+        if reply.is_err() {
+            self.failed.lock().push((begun, Instant::now()));
+        }
+        reply
     }
 
     /// The batch under its key until it is acknowledged or patience ends.

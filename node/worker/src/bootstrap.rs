@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use raftduck_consensus::InitializeError;
 use raftduck_model::meta::{LEVEL, MetaCommand, MetaError, Replica, StoreInfo};
 use raftduck_model::{ClusterId, GroupId, ReplicaId, StoreId};
 use raftduck_wire::proto::store::{IdentifyRequest, JoinRequest};
@@ -178,6 +179,7 @@ async fn create(
     while Instant::now() < deadline {
         if let Some(hosted) = member.group(GroupId::META)
             && let Err(error) = hosted.group.initialize(membership.meta.clone()).await
+            && !matches!(error, InitializeError::Already)
         {
             tracing::warn!(%error, "the meta group cannot be initialised yet");
         }

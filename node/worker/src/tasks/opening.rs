@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use raftduck_consensus::InitializeError;
 use raftduck_model::StoreId;
 use raftduck_model::meta::{Meta, MetaCommand, Partition, PartitionState, Replica};
 use tokio::time::Instant;
@@ -65,7 +66,8 @@ async fn open_missing(member: &Arc<Member>, meta: &Meta) -> bool {
 async fn initialize(member: &Arc<Member>, partition: &Partition) -> bool {
     let Some(hosted) = member.group(partition.id.group()) else { return false };
     match hosted.group.initialize(partition.replicas.clone()).await {
-        Ok(()) => true,
+        // Whoever leads it reports it; until then the map says `creating`.
+        Ok(()) | Err(InitializeError::Already) => true,
         Err(error) => {
             tracing::warn!(partition = %partition.id, %error, "a partition cannot be created yet");
             false
