@@ -80,9 +80,12 @@ fn cases() -> Vec<Case> {
         sql("a huge string in WHERE", "SELECT count(*) FROM load WHERE repeat('a', 1500000000) = text"),
         sql("a huge list in SELECT", "SELECT len(range(300000000))"),
         sql("a huge list in WHERE", "SELECT count(*) FROM load WHERE len(range(300000000)) = id"),
-        sql(
+        case(
             "endless recursion",
-            "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT max(n) FROM r",
+            SQL,
+            media::JSON,
+            r#"{"sql":"WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT max(n) FROM r",
+                "timeout_ms":3000}"#,
         ),
     ]
 }

@@ -34,7 +34,8 @@ impl Default for ClientConfig {
     fn default() -> Self {
         Self {
             token: None,
-            attempt_timeout: Duration::from_secs(60),
+            // Longer than a statement may take by default, so that the server's reason arrives.
+            attempt_timeout: Duration::from_secs(75),
             retries: 8,
             first_wait: Duration::from_millis(50),
         }
