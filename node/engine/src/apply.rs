@@ -9,70 +9,29 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use duckdb::Connection;
 use raftduck_model::{Command, CommandBody, LogId, LogIndex, PartitionId};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::catalog::Catalog;
 use crate::decode::{self, Wanted};
+use crate::entry::{ApplyBatch, Done, EngineEntry, EntryKind};
 use crate::fault::Fault;
 use crate::plan::{self, Before, Plan, Read};
 use crate::reply::ApplyOutcome;
+use crate::snapshot::InstallError;
+use crate::snapshot::install::{self, Verified};
 use crate::state::Partition;
 use crate::store::Shared;
 use crate::structure;
 use crate::system;
 use crate::write;
 
-/// Called with what an entry came to, once that is visible to queries.
-pub type Done = Box<dyn FnOnce(ApplyOutcome) + Send>;
-
-/// A committed entry of a partition's log.
-pub struct EngineEntry {
-    /// Where it stands.
-    pub id: LogId,
-    /// What it says.
-    pub kind: EntryKind,
-    /// Who waits for it here.
-    pub done: Option<Done>,
-}
-
-/// What a committed entry says.
-#[derive(Clone, Debug)]
-pub enum EntryKind {
-    /// Nothing: a new leader's first.
-    Blank,
-    /// The group's members, in a form that only `consensus` reads.
-    Membership(Bytes),
-    /// A [`Command`]'s bytes.
-    Command(Bytes),
-}
-
-/// Entries of one partition, in log order.
-pub struct ApplyBatch {
-    /// Whose.
-    pub partition: PartitionId,
-    /// The entries.
-    pub entries: Vec<EngineEntry>,
-}
-
-impl ApplyBatch {
-    /// What the batch counts for in the apply queue.
-    pub(crate) fn bytes(&self) -> usize {
-        const HEAD: usize = 128;
-        let of = |entry: &EngineEntry| match &entry.kind {
-            EntryKind::Blank => HEAD,
-            EntryKind::Membership(bytes) | EntryKind::Command(bytes) => HEAD + bytes.len(),
-        };
-        self.entries.iter().map(of).sum()
-    }
-}
-
 /// What the apply thread is asked for. Dropping one unanswered tells whoever waits that the store
 /// has halted.
 pub(crate) enum Job {
     Apply { batch: ApplyBatch, bytes: usize, room: OwnedSemaphorePermit, since: Instant, finished: oneshot::Sender<()> },
+    Install { part: PartitionId, snapshot: Box<Verified>, finished: oneshot::Sender<Result<(), InstallError>> },
     Stop,
 }
 
@@ -110,6 +69,14 @@ impl Applier {
         while let Some(job) = next.take().or_else(|| jobs.recv().ok()) {
             match job {
                 Job::Stop => break,
+                Job::Install { part, snapshot, finished } => match self.install(part, &snapshot) {
+                    // Whoever asked may have gone away; it is installed all the same.
+                    Ok(outcome) => drop(finished.send(outcome)),
+                    Err(fault) => {
+                        self.shared.halt(&format!("installing a snapshot failed: {fault}"));
+                        break;
+                    }
+                },
                 first @ Job::Apply { .. } => {
                     if !self.drain(first, jobs, &mut next) {
                         break;
@@ -299,6 +266,40 @@ impl Applier {
                 outcomes.into_iter().next().ok_or_else(|| Fault::Storage("an entry came to nothing".into()))
             }
             Err(fault) => Err(fault),
+        }
+    }
+
+    /// Puts a snapshot in the place of the partition's state, in a transaction of its own. It holds
+    /// off the checkpoint, as it may change tables.
+    fn install(&mut self, part: PartitionId, snapshot: &Verified) -> Result<Result<(), InstallError>, Fault> {
+        let state = self.shared.partitions.get(part);
+        match state.applied().last {
+            Some(applied) if snapshot.manifest.last.is_none_or(|last| last.index < applied.index) => {
+                return Ok(Err(InstallError::Behind(applied)));
+            }
+            _ => {}
+        }
+        let structure = Arc::clone(&self.shared.structure);
+        let _held = structure.lock();
+        let remembered = self.shared.options.keys_per_partition;
+        let mut installed = None;
+        let result = self.patiently(|connection, catalog| {
+            installed = Some(install::write(connection, catalog, part, snapshot, remembered)?);
+            Ok(())
+        });
+        match (result, installed) {
+            (Ok(()), Some(installed)) => {
+                let rows = installed.rows;
+                let (keys, applied) = installed.apply_to(&mut self.catalog, part);
+                *state.0.keys.lock() = keys;
+                state.0.applied.send_replace(applied);
+                self.shared.stats.applied_transaction(rows);
+                self.shared.checkpoints.note(0, rows);
+                Ok(Ok(()))
+            }
+            (Ok(()), None) => Err(Fault::Storage("a committed snapshot came to nothing".into())),
+            (Err(Fault::Statement(reason)), _) => Ok(Err(InstallError::Rows(reason))),
+            (Err(fault), _) => Err(fault),
         }
     }
 

@@ -123,13 +123,12 @@ impl Catalog {
         }
     }
 
-    /// Forgets all tables of the partition. Returns those that nobody knows any more.
-    pub fn forget_partition(&mut self, part: PartitionId) -> Vec<TableId> {
+    /// Forgets all tables of the partition.
+    pub fn forget_partition(&mut self, part: PartitionId) {
         let tables: Vec<TableId> =
             self.known.keys().filter(|(known, _)| *known == part).map(|(_, table)| *table).collect();
-        for table in &tables {
-            self.forget(part, *table);
+        for table in tables {
+            self.forget(part, table);
         }
-        tables.into_iter().filter(|table| !self.physical.contains_key(table)).collect()
     }
 }

@@ -7,18 +7,21 @@
 //! travel.
 
 mod appendable;
-pub mod apply;
+mod apply;
 pub mod arrow_schema;
 pub mod batch;
 mod catalog;
 mod checkpoint;
 mod decode;
+mod entry;
 mod fault;
 mod gather;
 mod instance;
 mod keys;
+mod leftover;
 mod literal;
 mod nice;
+mod opening;
 mod options;
 pub mod plain;
 mod plan;
@@ -27,6 +30,7 @@ mod query;
 mod reply;
 mod running;
 mod scratch;
+mod snapshot;
 mod state;
 mod stats;
 mod store;
@@ -35,18 +39,20 @@ mod system;
 mod view;
 mod write;
 
-pub use apply::{ApplyBatch, Done, EngineEntry, EntryKind};
 pub use checkpoint::CheckpointError;
+pub use entry::{ApplyBatch, Done, EngineEntry, EntryKind};
 pub use fault::Fault;
 pub use keys::KeyRecord;
+pub use opening::OpenError;
 pub use options::{HaltHook, StoreOptions};
 pub use process::{ProcessAnswer, ProcessError, ProcessLimits, QueryProcess, run_child};
 pub use query::{Answered, QueryError, QuerySpec, QueryStream};
 pub use reply::{ApplyOutcome, PartOutcome, ReplyError};
 pub use scratch::{CreateError, ParseError, Scratch, ScratchError};
+pub use snapshot::{ExportError, Exported, InstallError};
 pub use state::{Applied, Partition};
 pub use stats::{APPLY_BUCKETS, EngineStats};
-pub use store::{OpenError, Store, StoreHalted};
+pub use store::{Store, StoreHalted};
 
 /// What tells one engine build from another: answers and aggregate states of different builds are
 /// never mixed.

@@ -44,6 +44,8 @@ pub struct StoreOptions {
     pub waiting_queries: usize,
     /// How long any read transaction may stay open, whatever its query asks for.
     pub longest_query: Duration,
+    /// How long an export's read transaction may stay open.
+    pub longest_export: Duration,
     /// Idempotency keys a partition remembers. It decides what apply does, so it must be the same
     /// on all replicas.
     pub keys_per_partition: usize,
@@ -75,6 +77,7 @@ impl StoreOptions {
             concurrent_queries,
             waiting_queries: 64,
             longest_query: Duration::from_secs(300),
+            longest_export: Duration::from_secs(1_800),
             keys_per_partition: limits::KEYS_PER_PARTITION,
             on_halt,
         }

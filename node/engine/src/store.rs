@@ -13,46 +13,23 @@ use parking_lot::Mutex;
 use raftduck_model::{PartitionId, SchemaVersion, TableId};
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::apply::{Applier, ApplyBatch, Job};
-use crate::catalog::{Catalog, Learned};
+use crate::apply::{Applier, Job};
+use crate::catalog::Learned;
 use crate::checkpoint::{self, CheckpointError, Checkpoints};
+use crate::entry::ApplyBatch;
 use crate::fault::Fault;
-use crate::instance::{self, Shares};
-use crate::keys::KeyIndex;
 use crate::nice;
+use crate::opening::{self, FILE, OpenError};
 use crate::options::StoreOptions;
 use crate::query::{self, QueryError, QuerySpec, QueryStream, Slots};
 use crate::running::Running;
+use crate::snapshot::export::{self, ExportError, Exported, Exports};
+use crate::snapshot::install::{self, InstallError};
 use crate::state::{Partition, Partitions};
 use crate::stats::{Counters, EngineStats};
-use crate::structure;
-use crate::system;
 
-/// The store's file in its folder.
-const FILE: &str = "store.duckdb";
-
-/// Why a store could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// A folder or the file could not be reached.
-    #[error("{path} cannot be used")]
-    Io {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// A write-ahead log lies beside the file: another program has opened it.
-    #[error(
-        "{0} lies beside the store, which never writes one: another program has written to the file. \
-         Restore the folder from before that, or empty it, and this store copies its data from the others"
-    )]
-    StrayLog(PathBuf),
-    /// DuckDB refused the file or the options.
-    #[error("the store's file cannot be opened")]
-    Engine(#[source] Fault),
-}
+/// Where exports lie until they are sent; emptied at opening.
+const EXPORTS: &str = "exports";
 
 /// The store has halted or is closed; what was asked for may or may not be done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -101,6 +78,7 @@ struct Inner {
     jobs: mpsc::Sender<Job>,
     queue: Arc<Semaphore>,
     slots: Slots,
+    exports: Exports,
     /// Cloned for every query; a connection is not `Sync`.
     template: Mutex<Connection>,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -124,12 +102,12 @@ impl Store {
     /// Where the folder or file cannot be used, or is not what a store leaves behind.
     pub fn open(folder: &Path, options: StoreOptions) -> Result<Self, OpenError> {
         let folder = folder.to_path_buf();
-        let file = prepare_folder(&folder, &options)?;
+        let file = opening::prepare_folder(&folder, &options)?;
         let io = |source| OpenError::Io { path: folder.clone(), source };
         // DuckDB's own threads inherit the priority of the thread that opens the instance; the
         // threads below must not, so they are started from here.
         let opening = options.clone();
-        let opened = nice::spawn_low("engine-open", move || open_file(&file, &opening)).map_err(io)?.join();
+        let opened = nice::spawn_low("engine-open", move || opening::open_file(&file, &opening)).map_err(io)?.join();
         let opened =
             opened.map_err(|_| io(io::Error::other("opening ended by a panic")))?.map_err(OpenError::Engine)?;
         let running = Running::start().map_err(io)?;
@@ -138,6 +116,7 @@ impl Store {
 
         let queue = Arc::new(Semaphore::new(options.apply_queue_bytes.min(Semaphore::MAX_PERMITS)));
         let slots = Slots::new(&options);
+        let exports = Exports::new(folder.join(EXPORTS)).map_err(io)?;
         let shared = Arc::new(Shared {
             partitions: Partitions::new(opened.partitions, options.keys_per_partition),
             learned: Arc::clone(&opened.catalog.learned),
@@ -171,7 +150,16 @@ impl Store {
         )?;
         let threads = vec![apply, checkpoint];
         let threads = Mutex::new(threads);
-        Ok(Self(Arc::new(Inner { shared, folder, jobs, queue, slots, template: Mutex::new(template), threads })))
+        Ok(Self(Arc::new(Inner {
+            shared,
+            folder,
+            jobs,
+            queue,
+            slots,
+            exports,
+            template: Mutex::new(template),
+            threads,
+        })))
     }
 
     /// The partition's state, which is empty if this store never heard of it.
@@ -239,6 +227,32 @@ impl Store {
         query::start(self, &self.0.slots, spec).await
     }
 
+    /// Writes the partition's state, as of its last applied entry or later, to a folder of files.
+    /// Applying goes on meanwhile; other exports wait for their turn. Dropping the future gives the
+    /// export up.
+    ///
+    /// # Errors
+    /// See [`ExportError`]; nothing is left of it then.
+    pub async fn export(&self, partition: PartitionId) -> Result<Exported, ExportError> {
+        export::start(self, &self.0.exports, partition).await
+    }
+
+    /// Replaces the partition's state by that in a folder that [`Self::export`] made, here or
+    /// elsewhere; returns once it would survive a crash. Nothing is applied to any partition while
+    /// its rows are written.
+    ///
+    /// # Errors
+    /// See [`InstallError`]; unless the store has halted, nothing has changed then.
+    pub async fn install(&self, partition: PartitionId, folder: &Path) -> Result<(), InstallError> {
+        let folder = folder.to_path_buf();
+        let verified = tokio::task::spawn_blocking(move || install::verify(&folder, partition)).await;
+        let snapshot = verified.map_err(|_| self.0.shared.halted())??;
+        let (finished, done) = oneshot::channel();
+        self.send(Job::Install { part: partition, snapshot: Box::new(snapshot), finished })?;
+        done.await.map_err(|_| self.0.shared.halted())??;
+        Ok(self.checkpoint().await?)
+    }
+
     /// What the store has counted.
     pub fn stats(&self) -> EngineStats {
         let shared = &self.0.shared;
@@ -262,6 +276,7 @@ impl Store {
 impl Inner {
     fn close(&self) {
         self.queue.close();
+        self.exports.close();
         self.shared.running.end_all();
         // The apply thread may be gone already; then there is nothing to stop.
         let _ = self.jobs.send(Job::Stop);
@@ -286,53 +301,4 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-/// Makes the folders and empties the spill folder. Returns the store's file.
-fn prepare_folder(folder: &Path, options: &StoreOptions) -> Result<PathBuf, OpenError> {
-    let io = |path: &Path, source| OpenError::Io { path: path.to_path_buf(), source };
-    fs::create_dir_all(folder).map_err(|error| io(folder, error))?;
-    match fs::remove_dir_all(&options.spill) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(&options.spill, error)),
-        _ => fs::create_dir_all(&options.spill).map_err(|error| io(&options.spill, error))?,
-    }
-    let log = folder.join(format!("{FILE}.wal"));
-    match log.try_exists() {
-        Ok(true) => Err(OpenError::StrayLog(log)),
-        Ok(false) => Ok(folder.join(FILE)),
-        Err(error) => Err(io(&log, error)),
-    }
-}
-
-struct Opened {
-    connection: Connection,
-    catalog: Catalog,
-    partitions: BTreeMap<PartitionId, Partition>,
-}
-
-fn open_file(file: &Path, options: &StoreOptions) -> Result<Opened, Fault> {
-    let connection = instance::open(&Shares {
-        memory_bytes: options.memory_bytes,
-        threads: options.threads,
-        spill: Some((&options.spill, options.spill_bytes)),
-    })?;
-    let path = file.to_string_lossy().replace('\'', "''");
-    connection.execute_batch(&format!("ATTACH '{path}' AS store (RECOVERY_MODE no_wal_writes)"))?;
-    system::prepare(&connection)?;
-    instance::harden(&connection)?;
-
-    let applied = system::read_applied(&connection)?;
-    let mut keys = system::read_keys(&connection, &applied, options.keys_per_partition)?;
-    let mut catalog = Catalog::default();
-    for (part, table) in system::read_schemas(&connection)? {
-        if catalog.physical(table.id).is_none_or(|physical| physical.definition.version < table.version) {
-            catalog.set_physical(structure::open_physical(&connection, &table)?);
-        }
-        catalog.learn(part, &table);
-    }
-    let partitions = applied.into_iter().map(|(part, applied)| {
-        let keys = keys.remove(&part).unwrap_or_else(|| KeyIndex::new(options.keys_per_partition));
-        (part, Partition::new(applied, keys))
-    });
-    Ok(Opened { partitions: partitions.collect(), connection, catalog })
 }

@@ -6,6 +6,7 @@ use raftduck_model::{Column, PartitionId, Table, TableId};
 use crate::catalog::{Catalog, Physical, physical_column};
 use crate::fault::Fault;
 use crate::literal;
+use crate::system;
 
 /// What the apply thread knows of tables once the change is committed.
 pub(crate) enum Change {
@@ -40,11 +41,7 @@ pub(crate) fn set_schema(
     if catalog.version(part, table.id, table.version).is_some() {
         return Ok(Change::Nothing);
     }
-    let definition = serde_json::to_string(table).map_err(|error| Fault::Statement(error.to_string()))?;
-    connection.execute(
-        "INSERT INTO store.main.schemas VALUES (?, ?, ?, ?)",
-        duckdb::params![part.0, table.id.0, table.version.0, definition],
-    )?;
+    system::insert_schema(connection, part, table)?;
     let physical = widen_physical(connection, catalog.physical(table.id), table)?;
     Ok(Change::Learned { table: table.clone(), physical })
 }

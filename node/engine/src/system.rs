@@ -15,6 +15,7 @@ use raftduck_model::{BodyDigest, KeyDigest, LogId, LogIndex, LogTime, PartitionI
 
 use crate::fault::Fault;
 use crate::keys::{KeyIndex, KeyRecord};
+use crate::snapshot::manifest::Manifest;
 use crate::state::Applied;
 use crate::write;
 
@@ -74,15 +75,26 @@ pub(crate) fn read_applied_indexes(connection: &Connection) -> Result<BTreeMap<P
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Each partition's keys, the forgotten ones left out.
+/// The columns of a key beside its partition, in the order of [`select_keys`].
+pub(crate) const KEY_COLUMNS: [&str; 7] = ["idx", "ord", "high", "low", "body", "rows", "time"];
+
+/// The statement that gives a partition's keys, forgotten ones among them.
+pub(crate) fn select_keys(part: PartitionId) -> String {
+    format!("SELECT {} FROM store.main.keys WHERE part = {part}", KEY_COLUMNS.join(", "))
+}
+
+/// The keys of each partition, or of one, the forgotten ones left out.
 pub(crate) fn read_keys(
     connection: &Connection,
+    part: Option<PartitionId>,
     applied: &BTreeMap<PartitionId, Applied>,
     limit: usize,
 ) -> Result<BTreeMap<PartitionId, KeyIndex>, Fault> {
     let mut indexes: BTreeMap<PartitionId, KeyIndex> = BTreeMap::new();
-    let mut statement = connection
-        .prepare("SELECT part, idx, high, low, body, rows, time FROM store.main.keys ORDER BY part, idx, ord")?;
+    let mut statement = connection.prepare(&format!(
+        "SELECT part, idx, high, low, body, rows, time FROM store.main.keys {} ORDER BY part, idx, ord",
+        only(part)
+    ))?;
     for batch in statement.stream_arrow([])? {
         insert_keys(&batch?, limit, &mut indexes);
     }
@@ -111,10 +123,19 @@ fn insert_keys(batch: &RecordBatch, limit: usize, indexes: &mut BTreeMap<Partiti
     }
 }
 
-/// Every schema version each partition knows.
-pub(crate) fn read_schemas(connection: &Connection) -> Result<Vec<(PartitionId, Table)>, Fault> {
-    let mut statement =
-        connection.prepare("SELECT part, definition FROM store.main.schemas ORDER BY table_id, version, part")?;
+fn only(part: Option<PartitionId>) -> String {
+    part.map(|part| format!("WHERE part = {part}")).unwrap_or_default()
+}
+
+/// Every schema version that each partition knows, or one, older versions first.
+pub(crate) fn read_schemas(
+    connection: &Connection,
+    part: Option<PartitionId>,
+) -> Result<Vec<(PartitionId, Table)>, Fault> {
+    let mut statement = connection.prepare(&format!(
+        "SELECT part, definition FROM store.main.schemas {} ORDER BY table_id, version, part",
+        only(part)
+    ))?;
     let rows = statement.query_map([], |row| Ok((PartitionId(row.get(0)?), row.get::<_, String>(1)?)))?;
     rows.map(|row| {
         let (part, definition) = row?;
@@ -123,6 +144,39 @@ pub(crate) fn read_schemas(connection: &Connection) -> Result<Vec<(PartitionId, 
         Ok((part, table))
     })
     .collect()
+}
+
+/// Adds a schema version to those that the partition knows.
+pub(crate) fn insert_schema(connection: &Connection, part: PartitionId, table: &Table) -> Result<(), Fault> {
+    let definition = serde_json::to_string(table).map_err(|error| Fault::Statement(error.to_string()))?;
+    connection.execute(
+        "INSERT INTO store.main.schemas VALUES (?, ?, ?, ?)",
+        duckdb::params![part.0, table.id.0, table.version.0, definition],
+    )?;
+    Ok(())
+}
+
+/// Puts the manifest's state in the place of the partition's, and leaves it without keys.
+pub(crate) fn replace_partition(connection: &Connection, part: PartitionId, new: &Manifest) -> Result<(), Fault> {
+    for table in ["applied", "memberships", "keys", "schemas"] {
+        connection.execute(&format!("DELETE FROM store.main.{table} WHERE part = ?"), [part.0])?;
+    }
+    for table in &new.tables {
+        insert_schema(connection, part, table)?;
+    }
+    if let Some(last) = new.last {
+        connection.execute(
+            "INSERT INTO store.main.applied VALUES (?, ?, ?, ?, ?)",
+            duckdb::params![part.0, last.index, last.term, last.leader.0, new.time.0],
+        )?;
+        if !new.membership.is_empty() {
+            connection.execute(
+                "INSERT INTO store.main.memberships VALUES (?, ?, ?)",
+                duckdb::params![part.0, last.index, new.membership.to_vec()],
+            )?;
+        }
+    }
+    Ok(())
 }
 
 /// Deletes what newer rows have replaced, and the keys before each partition's oldest that is

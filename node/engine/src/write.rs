@@ -7,7 +7,7 @@ use arrow::array::{ArrayRef, BinaryArray, RecordBatch, UInt32Array, UInt64Array}
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::error::ArrowError;
-use duckdb::Connection;
+use duckdb::{Appender, Connection};
 use raftduck_model::{PartitionId, TableId};
 
 use crate::appendable;
@@ -60,11 +60,30 @@ pub(crate) fn atomically(connection: &Connection, work: impl FnOnce() -> Result<
 
 /// Appends a batch to one of the file's tables.
 pub(crate) fn append(connection: &Connection, table: &str, batch: RecordBatch) -> Result<(), Fault> {
-    let mut appender = connection.appender_to_catalog_and_db(table, CATALOG, "main")?;
-    for piece in appendable::pieces(batch)? {
-        appender.append_record_batch(piece)?;
+    let mut appending = Appending::begin(connection, table)?;
+    appending.append(batch)?;
+    appending.finish()
+}
+
+/// Batches on their way into one of the file's tables.
+pub(crate) struct Appending<'a>(Appender<'a>);
+
+impl<'a> Appending<'a> {
+    pub fn begin(connection: &'a Connection, table: &str) -> Result<Self, Fault> {
+        Ok(Self(connection.appender_to_catalog_and_db(table, CATALOG, "main")?))
     }
-    Ok(appender.flush()?)
+
+    pub fn append(&mut self, batch: RecordBatch) -> Result<(), Fault> {
+        for piece in appendable::pieces(batch)? {
+            self.0.append_record_batch(piece)?;
+        }
+        Ok(())
+    }
+
+    /// Without it the last rows' errors would go unheard.
+    pub fn finish(mut self) -> Result<(), Fault> {
+        Ok(self.0.flush()?)
+    }
 }
 
 fn rows(connection: &Connection, catalog: &Catalog, table: TableId, placed: &[Placed]) -> Result<(), Fault> {

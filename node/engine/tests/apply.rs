@@ -10,7 +10,7 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use bytes::Bytes;
 use raftduck_engine::{ApplyBatch, ApplyOutcome, EngineEntry, EntryKind, PartOutcome, Store, arrow_schema};
 use raftduck_model::{
-    BodyDigest, ColumnType, CommandBody, KeyDigest, LogIndex, LogTime, PartitionId, SchemaVersion, Table, TableId,
+    BodyDigest, ColumnType, CommandBody, KeyDigest, LogIndex, PartitionId, SchemaVersion, Table, TableId,
 };
 use support::*;
 
@@ -262,5 +262,10 @@ async fn a_log_of_another_program_beside_the_file_is_refused() {
     std::fs::write(folder.path().join("rows/store.duckdb.wal"), b"x").unwrap();
     let error = Store::open(&folder.path().join("rows"), options(folder.path())).err().unwrap();
     assert!(error.to_string().contains("another program"), "{error}");
-    let _ = LogTime(0);
+    std::fs::remove_file(folder.path().join("rows/store.duckdb.wal")).unwrap();
+
+    let question = folder.path().join("who?");
+    let error = Store::open(&question.join("rows"), options(&question)).err().unwrap();
+    assert!(error.to_string().contains("another folder"), "{error}");
+    drop(open(folder.path()));
 }

@@ -1,6 +1,9 @@
 //! A store in a temporary folder, and a plain model of what must be in it.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+pub mod crash;
+pub mod types;
+
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -1,0 +1,105 @@
+//! A store that is killed (SIGKILL) while it installs a snapshot has the old state or the new one.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use raftduck_engine::{EntryKind, Store};
+use raftduck_model::{CommandBody, PartitionId};
+use support::crash::{self, Victim};
+use support::*;
+
+const ROUNDS: u32 = 16;
+
+/// The child: installs the snapshot that lies in its folder.
+#[tokio::test]
+async fn child_that_installs() {
+    let Some(folder) = crash::folder() else { return };
+    let store = open(&folder);
+    println!("\nopened");
+    store.install(PartitionId(1), &folder.join("incoming")).await.unwrap();
+    println!("installed");
+    std::future::pending::<()>().await;
+}
+
+async fn fill(store: &Store, partition: u32, entries: u64, offset: i64) {
+    apply(store, partition, 1, command(1, CommandBody::SetSchema(events()))).await;
+    for index in 2..=entries {
+        let key = u128::from(index) << 32 | offset as u128;
+        let rows = rows(offset + index as i64 * 50_000, 50_000);
+        apply(store, partition, index, command(index, append(&events(), vec![part(key, &rows)]))).await;
+    }
+    apply(store, partition, entries + 1, EntryKind::Membership(format!("of {offset}").into_bytes().into())).await;
+}
+
+/// What a store holds of both partitions: applied state, keys and a digest of the rows each.
+async fn digests(store: &Store) -> [String; 2] {
+    let mut digests = [const { String::new() }; 2];
+    for (partition, digest) in (1..).zip(&mut digests) {
+        let state = store.partition(PartitionId(partition));
+        let applied = state.applied();
+        let rows = "SELECT count(*), bit_xor(hash(_idx, _ord, c0, c1)) FROM store.main.t1 WHERE _part =";
+        let rows = text(store, &format!("{rows} {partition}"), &[]).await;
+        *digest = format!("{:?} {:?} {} keys {rows:?}", applied.last, applied.membership, state.keys());
+    }
+    digests
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_file() {
+            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kill_during_an_install_leaves_the_old_state_or_the_new_one() {
+    let (source, base) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let from = open(source.path());
+    fill(&from, 1, 16, 0).await;
+    let exported = from.export(PartitionId(1)).await.unwrap();
+    let [new, _] = digests(&from).await;
+    let store = open(base.path());
+    fill(&store, 1, 3, 7_000_000).await;
+    fill(&store, 2, 3, 9_000_000).await;
+    let [old, neighbour] = digests(&store).await;
+    store.close();
+    drop(store);
+
+    let mut whole = None;
+    let (mut olds, mut news) = (0, 0);
+    for round in 0..ROUNDS {
+        let folder = tempfile::tempdir().unwrap();
+        copy_folder(&base.path().join("rows"), &folder.path().join("rows"));
+        copy_folder(&exported.folder, &folder.path().join("incoming"));
+        let victim = Victim::start("child_that_installs", folder.path());
+        victim.until("opened");
+        // The first tells how long it takes; the others are killed at points spread over that.
+        let said = match whole {
+            None => {
+                whole = Some(victim.until("installed"));
+                drop(victim);
+                vec!["installed".to_owned()]
+            }
+            Some(whole) => victim.kill_at("installed", whole * round / (ROUNDS - 1) + Duration::from_millis(1)),
+        };
+        let path = folder.path().to_owned();
+        let store = tokio::task::spawn_blocking(move || open(&path)).await.unwrap();
+        let [found, beside] = digests(&store).await;
+        assert_eq!(beside, neighbour, "round {round}");
+        match said.iter().any(|line| line == "installed") {
+            true => assert_eq!(found, new, "round {round}: it was reported as installed"),
+            false => assert!(found == new || found == old, "round {round}: {found}\nis neither {old}\nnor {new}"),
+        }
+        (olds, news) = (olds + u32::from(found == old), news + u32::from(found == new));
+        store.close();
+    }
+    println!("an install takes {whole:?}; {olds} kills left the old state, {news} the new one");
+    assert!(olds > 2 && news > 0, "{olds} old, {news} new");
+}
