@@ -199,7 +199,9 @@ impl Group {
     }
 
     /// Asks another voter to lead, which takes about a vote. Writes are refused meanwhile; whether
-    /// it worked shows in the status.
+    /// it worked shows in the status. This replica does not lead again before an election: if the
+    /// other one cannot be reached, writes stop for as long as if this store had died, so ask one
+    /// that answered lately ([`crate::Follower::silent_millis`]).
     ///
     /// # Errors
     /// See [`TransferError`].
@@ -211,6 +213,10 @@ impl Group {
             }
             if !status.voters.iter().any(|voter| voter.id == to) {
                 return Err(TransferError::NotVoter(to));
+            }
+            // Openraft would fall silent and wait for itself.
+            if to == self.0.replica {
+                return Ok(());
             }
         }
         self.0.raft.trigger().transfer_leader(to.0).await.map_err(|_| Stopped.into())

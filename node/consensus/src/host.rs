@@ -1,6 +1,7 @@
 //! A store's part in all of its groups: who they are, what they share, and how they end.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -110,6 +111,35 @@ enum Slot {
     Running(Group),
 }
 
+/// A group's [`Slot::Taken`]; given back where opening fails or is cancelled.
+struct Opening<'a> {
+    host: &'a Inner,
+    id: GroupId,
+}
+
+impl Opening<'_> {
+    /// The group runs from now on; false if the host stopped meanwhile.
+    fn finish(self, group: &Group) -> bool {
+        let mut groups = self.host.groups.write();
+        // Looked at under the lock: who stops the host takes out all groups after it said so.
+        let goes_on = !*self.host.stop.borrow();
+        if goes_on {
+            groups.insert(self.id, Slot::Running(group.clone()));
+        }
+        drop(groups);
+        goes_on
+    }
+}
+
+impl Drop for Opening<'_> {
+    fn drop(&mut self) {
+        let mut groups = self.host.groups.write();
+        if matches!(groups.get(&self.id), Some(Slot::Taken)) {
+            groups.remove(&self.id);
+        }
+    }
+}
+
 impl Inner {
     pub(crate) fn group(&self, group: GroupId) -> Option<Group> {
         match self.groups.read().get(&group) {
@@ -152,16 +182,17 @@ impl Host {
         if *self.0.stop.borrow() {
             return Err(OpenError::Stopping);
         }
-        if self.0.groups.read().contains_key(&id) || self.0.groups.write().insert(id, Slot::Taken).is_some() {
-            return Err(OpenError::Already(id));
-        }
-        let opened = self.start(id, replica, machine).await;
-        let mut groups = self.0.groups.write();
-        match &opened {
-            Ok(group) => groups.insert(id, Slot::Running(group.clone())),
-            Err(_) => groups.remove(&id),
+        match self.0.groups.write().entry(id) {
+            Entry::Occupied(_) => return Err(OpenError::Already(id)),
+            Entry::Vacant(slot) => slot.insert(Slot::Taken),
         };
-        opened
+        let opening = Opening { host: &self.0, id };
+        let group = self.start(id, replica, machine).await?;
+        if opening.finish(&group) {
+            return Ok(group);
+        }
+        group.shutdown().await;
+        Err(OpenError::Stopping)
     }
 
     async fn start(&self, id: GroupId, replica: ReplicaId, machine: Arc<dyn StateMachine>) -> Result<Group, OpenError> {
@@ -194,12 +225,12 @@ impl Host {
         groups
     }
 
-    /// Stops one replica. Frames for it are refused from now on; its log stays.
+    /// Stops one replica. Frames for it are refused from now on; its log stays. One that is still
+    /// being opened is left alone.
     pub async fn close(&self, id: GroupId) {
-        let closed = self.0.groups.write().remove(&id);
-        if let Some(Slot::Running(group)) = closed {
-            group.shutdown().await;
-        }
+        let Some(group) = self.group(id) else { return };
+        self.0.groups.write().remove(&id);
+        group.shutdown().await;
     }
 
     /// What [`Host::service`] serves, for a server that decides itself when to serve it.

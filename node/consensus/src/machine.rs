@@ -67,7 +67,7 @@ pub enum Payload {
 }
 
 /// A state as a folder of files, without folders inside it. The folder belongs to the snapshot and
-/// is removed with it.
+/// is removed with it, soon after where that happens on a runtime: gigabytes take a while to go.
 #[derive(Debug)]
 pub struct Snapshot {
     /// The last entry whose effects are in it; none where there is none.
@@ -91,12 +91,20 @@ impl Snapshot {
 
 impl Drop for Snapshot {
     fn drop(&mut self) {
-        match std::fs::remove_dir_all(&self.folder) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => {
-                tracing::warn!(folder = %self.folder.display(), %error, "a used snapshot could not be removed");
-            }
+        let folder = std::mem::take(&mut self.folder);
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(move || remove(&folder))),
+            Err(_) => remove(&folder),
+        }
+    }
+}
+
+fn remove(folder: &Path) {
+    match std::fs::remove_dir_all(folder) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => {
+            tracing::warn!(folder = %folder.display(), %error, "a used snapshot could not be removed");
         }
     }
 }

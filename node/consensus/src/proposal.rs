@@ -12,6 +12,11 @@ use crate::status::leader_of;
 use crate::types::{Types, from_raft};
 
 /// Why a command has no outcome.
+///
+/// All but [`ProposeError::Unknown`] are certain: the command is in no log and never will be, so it
+/// may be proposed again, here or elsewhere, at no risk. After `Unknown`, and after a caller's own
+/// deadline, it may be committed already, or become so later; only a key that the state machine
+/// knows it by makes it safe to send again.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ProposeError {
     /// Another replica leads, or none. The command was not proposed.
@@ -87,14 +92,19 @@ impl Proposal {
                 State::UnderWay { .. } => Err(ProposeError::Unknown),
             };
         };
-        let result = match committed.await {
-            Ok(id) => {
+        let told = match committed.is_terminated() {
+            // An earlier call was cancelled between the two waits.
+            true => None,
+            false => committed.await.ok(),
+        };
+        let result = match told {
+            Some(id) => {
                 group.0.counters.committed(since.elapsed());
                 let completed = std::mem::replace(completed, oneshot::channel().1);
                 self.0 = State::Committed { id, completed };
                 return Ok(id);
             }
-            Err(_) => completed.await,
+            None => completed.await,
         };
         let error = match result {
             // Only an entry that was committed completes well; openraft told us of it just now.
@@ -103,6 +113,8 @@ impl Proposal {
                 self.0 = State::Applied { id, reply: response.data };
                 return Ok(id);
             }
+            // Openraft says so before it appends; an entry that a later leader overwrites, or that
+            // a snapshot overtakes, is `LogEntryDiscarded`.
             Ok(Err(ClientWriteError::ForwardToLeader(forward))) => {
                 ProposeError::NotLeader { leader: leader_of(&forward) }
             }
@@ -113,7 +125,8 @@ impl Proposal {
         Err(error)
     }
 
-    /// Waits until the command is applied here, and returns the state machine's reply.
+    /// Waits until the command is applied here, and returns the state machine's reply. May be
+    /// called again, and cancelled.
     ///
     /// # Errors
     /// See [`ProposeError`]; [`ProposeError::Unknown`] also where a committed command's reply got
@@ -126,6 +139,9 @@ impl Proposal {
                 _ => Err(ProposeError::Unknown),
             };
         };
+        if completed.is_terminated() {
+            return Err(ProposeError::Unknown);
+        }
         let Ok(Ok(response)) = completed.await else { return Err(ProposeError::Unknown) };
         self.0 = State::Applied { id: *id, reply: response.data.clone() };
         Ok(response.data)

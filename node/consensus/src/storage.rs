@@ -12,6 +12,7 @@ use raftduck_model::codec::DecodeError;
 use raftduck_model::limits;
 use raftduck_wal::GroupLog;
 use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
 
 use crate::codec::{decode_payload, decode_vote, encode_payload, encode_vote};
 use crate::types::{Entry, RaftLogId, Types, Vote, from_raft, to_raft};
@@ -30,8 +31,15 @@ impl LogStore {
         Self(log)
     }
 
-    fn read(&self, from: u64, to: u64, bytes: usize) -> io::Result<Vec<Entry>> {
-        let entries = self.0.read(from, to, bytes)?;
+    async fn read(&self, from: u64, to: u64, bytes: usize) -> io::Result<Vec<Entry>> {
+        let entries = match self.0.read_recent(from, to, bytes) {
+            Some(entries) => entries,
+            // A disk may take longer than a heartbeat.
+            None => {
+                let log = self.0.clone();
+                spawn_blocking(move || log.read(from, to, bytes)).await.map_err(io::Error::other)??
+            }
+        };
         entries
             .into_iter()
             .map(|entry| {
@@ -74,11 +82,11 @@ impl RaftLogReader<Types> for LogStore {
             return Ok(Vec::new());
         }
         // Openraft asks for at most 64 entries in this way, at start only.
-        self.read(start, end, usize::MAX)
+        self.read(start, end, usize::MAX).await
     }
 
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<Entry>, io::Error> {
-        self.read(start, end, READ_BYTES)
+        self.read(start, end, READ_BYTES).await
     }
 
     async fn entries_stream<R>(&mut self, range: R) -> impl Stream<Item = Result<Entry, io::Error>> + OptionalSend
@@ -92,8 +100,7 @@ impl RaftLogReader<Types> for LogStore {
             let log = log.clone();
             async move {
                 let from = next.filter(|from| *from < end)?;
-                let piece = log.read(from, end, READ_BYTES);
-                let (piece, next) = match piece {
+                let (piece, next) = match log.read(from, end, READ_BYTES).await {
                     Ok(entries) => {
                         let next = entries.last().map(|entry| entry.log_id.index + 1);
                         (entries.into_iter().map(Ok).collect(), next)

@@ -238,6 +238,17 @@ impl GroupLog {
         self.wal.0.ask(|state| state.save_committed(self.group, committed));
     }
 
+    /// What [`GroupLog::read`] would give, if all of it is in memory; none where that would read
+    /// from the disk, which those who must not block leave to another thread.
+    pub fn read_recent(&self, from: u64, to: u64, max_bytes: usize) -> Option<Vec<Entry>> {
+        let sources = self.wal.0.shared.state.lock().sources(self.group, from, to, max_bytes);
+        let in_memory = |Source { id, at, .. }| match at {
+            SourceAt::Memory(payload) => Some(Entry { id, payload }),
+            SourceAt::Disk(..) => None,
+        };
+        sources.into_iter().map(in_memory).collect()
+    }
+
     /// Reads the entries of `from..to` that are there, in order and without gaps, up to
     /// `max_bytes` of payload but at least one. May read from the disk.
     ///

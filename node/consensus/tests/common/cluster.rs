@@ -22,6 +22,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 use uuid::Uuid;
 
 use super::machine::{MemoryMachine, State};
+use super::proxy::Proxy;
 
 /// How long anything may take before a test fails.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -38,13 +39,22 @@ impl AddressBook for Book {
 
 /// A machine under test has other things to do: clocks three times slower than a store's.
 pub fn timing() -> Timing {
-    let election_max = Duration::from_millis(900);
+    slower(3)
+}
+
+/// For tests that fail if anybody calls an election: however busy the machine, nobody shall.
+pub fn patient() -> Timing {
+    slower(8)
+}
+
+fn slower(times: u32) -> Timing {
+    let usual = Timing::default();
     Timing {
-        heartbeat: Duration::from_millis(200),
-        election_min: Duration::from_millis(600),
-        election_max,
-        quorum_loss_probe: 4 * election_max,
-        ..Timing::default()
+        heartbeat: times * usual.heartbeat,
+        election_min: times * usual.election_min,
+        election_max: times * usual.election_max,
+        quorum_loss_probe: times * usual.quorum_loss_probe,
+        ..usual
     }
 }
 
@@ -94,15 +104,39 @@ impl Cluster {
         for number in 1..=3 {
             cluster.open(number, groups).await;
         }
+        cluster.initialize(groups).await;
+        cluster
+    }
+
+    /// The same, with a [`Proxy`] before each store.
+    pub async fn start_behind_proxies(groups: u32, timing: Timing) -> (Self, BTreeMap<usize, Proxy>) {
+        let mut cluster = Self::new(timing);
+        let mut proxies = BTreeMap::new();
+        for number in 1..=3 {
+            cluster.open(number, groups).await;
+            proxies.insert(number, cluster.detour(number).await);
+        }
+        cluster.initialize(groups).await;
+        (cluster, proxies)
+    }
+
+    async fn initialize(&self, groups: u32) {
         for group in (1..=groups).map(GroupId) {
             let members = (1..=3).map(|number| replica(group, number)).collect();
             let first = 1 + group.0 as usize % 3;
-            cluster.group(first, group).initialize(members).await.unwrap();
+            self.group(first, group).initialize(members).await.unwrap();
         }
         for group in (1..=groups).map(GroupId) {
-            cluster.leader(group).await;
+            self.leader(group).await;
         }
-        cluster
+    }
+
+    /// Puts a proxy before a store, for connections made from now on.
+    pub async fn detour(&self, number: usize) -> Proxy {
+        let direct = self.book.0.lock()[&store(number)].clone();
+        let proxy = Proxy::start(direct).await;
+        self.book.0.lock().insert(store(number), proxy.address.clone());
+        proxy
     }
 
     pub fn path(&self, number: usize, name: &str) -> PathBuf {
@@ -214,7 +248,7 @@ impl Cluster {
     }
 }
 
-async fn serve(host: Host, listener: TcpListener) {
+pub async fn serve(host: Host, listener: TcpListener) {
     tonic::transport::Server::builder()
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)

@@ -11,9 +11,9 @@ use raftduck_consensus::machine::{AppliedState, Committed, Payload, Snapshot, St
 use raftduck_model::LogId;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// Marks the beginning of a snapshot's ballast, so that a proxy can find it on the wire.
+/// Marks the middle of a snapshot's ballast, so that a proxy can find it on the wire.
 #[allow(dead_code)]
-pub const MARK: &[u8; 16] = b"\xF0ballast-begins\x0F";
+pub const MARK: &[u8; 16] = b"\xF0ballast-middle\x0F";
 
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct State {
@@ -30,8 +30,11 @@ pub struct MemoryMachine {
     next: AtomicU64,
     /// Takes entries that do not follow the last one, as openraft's suite has them.
     lax: bool,
-    /// The next apply fails.
+    /// Applying fails.
     pub broken: AtomicBool,
+    /// Whether commands are kept.
+    pub remembers: AtomicBool,
+    pub commands: Mutex<Vec<Bytes>>,
     /// Bytes of a snapshot besides the state.
     pub ballast: AtomicUsize,
     /// Snapshots installed.
@@ -78,6 +81,9 @@ impl StateMachine for MemoryMachine {
                 Payload::Membership(membership) => state.membership = membership,
                 Payload::Command(command) => {
                     state.commands += 1;
+                    if self.remembers.load(Ordering::Relaxed) {
+                        self.commands.lock().push(command.clone());
+                    }
                     state.digest = xxh3_64_with_seed(&command, state.digest);
                 }
             }
@@ -98,9 +104,9 @@ impl StateMachine for MemoryMachine {
             std::fs::write(folder.join("state"), numbers)?;
             std::fs::write(folder.join("empty"), b"")?;
             if ballast > 0 {
-                let mut bytes = MARK.to_vec();
-                bytes.resize(MARK.len() + ballast, 0x5A);
-                std::fs::write(folder.join("ballast"), bytes)?;
+                let half = vec![0x5A; ballast / 2];
+                // More than once, because a proxy may read up to anywhere.
+                std::fs::write(folder.join("ballast"), [half.as_slice(), &MARK.repeat(4), &half].concat())?;
             }
             Ok(Snapshot::new(state.last, state.membership, folder))
         })
