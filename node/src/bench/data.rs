@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 /// The readings' table.
 pub const CREATE: &str =
-    "CREATE TABLE readings (device INTEGER, id BIGINT, at TIMESTAMP, celsius DOUBLE, state VARCHAR)";
+    "CREATE TABLE readings (device INTEGER, id BIGINT, ts TIMESTAMP, celsius DOUBLE, state VARCHAR)";
 
 const DEVICES: u64 = 10_000;
 const STATES: [&str; 4] = ["idle", "running", "alarm", "off"];
@@ -26,7 +26,7 @@ pub fn batch(from: u64, rows: u32) -> anyhow::Result<RecordBatch> {
     let schema = Schema::new(vec![
         Field::new("device", DataType::Int32, true),
         Field::new("id", DataType::Int64, true),
-        Field::new("at", DataType::Timestamp(TimeUnit::Microsecond, None), true),
+        Field::new("ts", DataType::Timestamp(TimeUnit::Microsecond, None), true),
         Field::new("celsius", DataType::Float64, true),
         Field::new("state", DataType::Utf8, true),
     ]);

@@ -27,8 +27,8 @@ const QUERIES: [(&str, &str); 5] = [
     ),
     (
         "filter on time, by minute",
-        "SELECT date_trunc('minute', at) AS minute, count(*) AS n, min(celsius) AS least FROM readings \
-         WHERE at >= TIMESTAMP '2026-01-01 00:30:00' AND at < TIMESTAMP '2026-01-01 01:00:00' AND state = 'alarm' \
+        "SELECT date_trunc('minute', ts) AS minute, count(*) AS n, min(celsius) AS least FROM readings \
+         WHERE ts >= TIMESTAMP '2026-01-01 00:30:00' AND ts < TIMESTAMP '2026-01-01 01:00:00' AND state = 'alarm' \
          GROUP BY minute ORDER BY minute",
     ),
     ("top 20 rows", "SELECT * FROM readings ORDER BY celsius DESC, id DESC LIMIT 20"),

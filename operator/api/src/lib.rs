@@ -23,9 +23,9 @@ use serde::{Deserialize, Serialize};
         status_replicas_path = ".status.workers",
         label_selector_path = ".status.selector"
     ),
-    printcolumn(name = "Workers", json_path = ".status.workers", type_ = "integer"),
-    printcolumn(name = "Ready", json_path = ".status.readyWorkers", type_ = "integer"),
-    printcolumn(name = "Age", json_path = ".metadata.creationTimestamp", type_ = "date")
+    printcolumn = r#"{"name":"Workers","jsonPath":".status.workers","type":"integer"}"#,
+    printcolumn = r#"{"name":"Ready","jsonPath":".status.readyWorkers","type":"integer"}"#,
+    printcolumn = r#"{"name":"Age","jsonPath":".metadata.creationTimestamp","type":"date"}"#
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AnalyticsClusterSpec {
