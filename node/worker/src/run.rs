@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
 
 use crate::admin;
 use crate::config::WorkerConfig;
@@ -83,13 +84,15 @@ async fn serve(
     let guard = OnService(joining.config().credential.clone());
     let mut http = Routes::from(admin::router(joining, member.clone()));
     http = http.add_service(InterceptedService::new(store, guard)).add_service(PeerGate::new(member).server());
+    // The server's own setting is for listeners that it opens itself. Without it every reply that is written in two
+    // pieces waits for the other side's delayed acknowledgement: 40 ms.
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     Server::builder()
         .accept_http1(true)
-        .tcp_nodelay(true)
         .initial_stream_window_size(rpc::WINDOW_BYTES)
         .initial_connection_window_size(rpc::WINDOW_BYTES)
         .add_routes(http)
-        .serve_with_incoming_shutdown(tokio_stream::wrappers::TcpListenerStream::new(listener), ended.cancelled_owned())
+        .serve_with_incoming_shutdown(incoming, ended.cancelled_owned())
         .await
 }
 
