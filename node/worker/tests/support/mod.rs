@@ -31,6 +31,7 @@ const TOKEN: &str = "a cluster token";
 struct Worker {
     address: SocketAddr,
     folder: tempfile::TempDir,
+    log_bytes: u64,
     stop: CancellationToken,
     running: Option<JoinHandle<anyhow::Result<()>>>,
 }
@@ -45,7 +46,7 @@ impl Worker {
             memory_bytes: 256 << 20,
             threads: 1,
             spill_bytes: 64 << 20,
-            log_bytes: 256 << 20,
+            log_bytes: self.log_bytes,
             timing: Timing::default(),
         };
         self.stop = CancellationToken::new();
@@ -58,13 +59,19 @@ pub struct Workers(Vec<Worker>);
 impl Workers {
     /// Starts a cluster and waits until every partition takes writes.
     pub async fn start(stores: usize, partitions: u32) -> Self {
+        Self::start_with_log(stores, partitions, 256 << 20).await
+    }
+
+    /// The same, whose stores keep at most so many bytes of log for one that is away.
+    pub async fn start_with_log(stores: usize, partitions: u32, log_bytes: u64) -> Self {
         let reserved: Vec<TcpListener> = (0..stores).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let addresses: Vec<SocketAddr> = reserved.iter().map(|listener| listener.local_addr().unwrap()).collect();
         drop(reserved);
         let mut workers = Self(Vec::new());
         for address in &addresses {
             let folder = tempfile::tempdir().unwrap();
-            let mut worker = Worker { address: *address, folder, stop: CancellationToken::new(), running: None };
+            let stop = CancellationToken::new();
+            let mut worker = Worker { address: *address, folder, log_bytes, stop, running: None };
             worker.start();
             workers.0.push(worker);
         }
@@ -123,6 +130,15 @@ impl Workers {
         let update = updates.message().await.ok()??;
         let leads = update.groups.iter().filter(|group| group.role() == Role::Leader && group.ready && group.group > 0);
         Some(leads.map(|group| group.group).collect())
+    }
+
+    /// Entries that a store keeps of a group's log.
+    pub async fn log_length(&self, store: usize, group: u32) -> u64 {
+        let url = format!("http://{}/metrics", self.0[store].address);
+        let text = reqwest::get(&url).await.unwrap().text().await.unwrap();
+        let line = format!("raft_log_length{{group=\"{group}\"}} ");
+        let value = text.lines().find_map(|found| found.strip_prefix(&line));
+        value.unwrap_or_else(|| panic!("no {line}in {text}")).parse().unwrap()
     }
 
     async fn leaders(&self) -> BTreeMap<u32, usize> {
