@@ -53,8 +53,8 @@ fn measure(clients: u32, bytes: usize) {
             |said: &[Said]| leaders(&said.iter().filter(|said| said.store != victim).cloned().collect::<Vec<_>>());
         ear.until("others write", at, |said| led.iter().all(|group| others(said).contains_key(group)));
         let said = ear.since(from);
-        for group in led {
-            let of = |said: &&Said| said.is("ack", group);
+        for group in &led {
+            let of = |said: &&Said| said.is("ack", *group);
             let last = said.iter().filter(of).rfind(|said| said.store == victim).unwrap().at;
             let next = said.iter().filter(of).find(|said| said.store != victim && said.at > last).unwrap().at;
             gaps[round % 2].push(next - last);
@@ -63,7 +63,7 @@ fn measure(clients: u32, bytes: usize) {
             true => stores.extend([start(victim)]),
             false => stores[&victim].resume(),
         }
-        ear.until("it is back", at, |said| (1..=GROUPS).all(|group| roles(said, group).contains_key(&victim)));
+        ear.until("it is back", at, |said| led.iter().all(|group| roles(said, *group).contains_key(&victim)));
     }
     for (what, gaps) in ["killed", "frozen"].iter().zip(&mut gaps) {
         gaps.sort();

@@ -48,14 +48,16 @@ async fn measure(cluster: &Cluster, groups: u32, clients: usize, bytes: usize) {
     }
     took.sort();
     let at = |part: usize| took.get(took.len() * part / 100).copied().unwrap_or_default();
+    let done = done.load(Ordering::Relaxed);
     let syncs: u64 = cluster.nodes.values().map(|node| node.wal.stats().syncs).sum::<u64>() - before;
     println!(
-        "{groups:>3} groups {clients:>4} clients {bytes:>8} B: {:>7}/s  median {:?}  p99 {:?}  failed {}  syncs {}/s",
-        done.load(Ordering::Relaxed) / SECONDS,
+        "{groups:>3} groups {clients:>4} clients {bytes:>8} B: {:>7}/s  median {:.2?}  p99 {:.2?}  failed {}  \
+         {:.2} syncs a proposal on all three stores",
+        done / SECONDS,
         at(50),
         at(99),
         failed.load(Ordering::Relaxed),
-        syncs / SECONDS,
+        syncs as f64 / done.max(1) as f64,
     );
 }
 

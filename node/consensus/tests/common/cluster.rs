@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::server::TcpIncoming;
 use uuid::Uuid;
 
 use super::machine::{MemoryMachine, State};
@@ -248,13 +248,24 @@ impl Cluster {
     }
 }
 
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // Before its folder goes: a log that cannot go on ends the process.
+        for node in self.nodes.values() {
+            node.server.abort();
+            node.wal.close();
+        }
+    }
+}
+
 pub async fn serve(host: Host, listener: TcpListener) {
+    // The server's own `tcp_nodelay` is for listeners that it makes itself.
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     tonic::transport::Server::builder()
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)
-        .tcp_nodelay(true)
         .add_service(host.service())
-        .serve_with_incoming(TcpListenerStream::new(listener))
+        .serve_with_incoming(incoming)
         .await
         .unwrap();
 }

@@ -46,6 +46,8 @@ impl Proxy {
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let Ok(server) = TcpStream::connect(&target).await else { continue };
+                client.set_nodelay(true).unwrap();
+                server.set_nodelay(true).unwrap();
                 shared.lock().connections += 1;
                 let (from_client, to_client) = client.into_split();
                 let (from_server, to_server) = server.into_split();
