@@ -188,6 +188,8 @@ pub(crate) async fn start(store: &Store, slots: &Slots, spec: QuerySpec) -> Resu
         let _turn = turn;
         let output = Output { sender, query: Arc::clone(&registered.query) };
         if let Err(error) = run(&connection, &spec, memory, &output) {
+            // An interrupt may come up as any error of whatever it met.
+            let error = output.query.ended().map_or(error, why);
             output.send(Message::Failed(error)).ok();
         }
         leave(connection, registered);

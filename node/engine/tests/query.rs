@@ -207,21 +207,14 @@ async fn more_queries_than_may_wait_are_refused() {
     let mut options = options(folder.path());
     (options.concurrent_queries, options.waiting_queries) = (1, 1);
     let store = Store::open(&folder.path().join("rows"), options).unwrap();
-    let first = store.query(spec("SELECT 1", &[])).await.unwrap();
-    let waiting = {
-        let store = store.clone();
-        tokio::spawn(async move { run(&store, spec("SELECT 2", &[])).await.is_ok() })
-    };
-    let refused = loop {
-        let short = QuerySpec { timeout: Duration::from_millis(50), ..spec("SELECT 3", &[]) };
-        match store.query(short).await.err() {
-            Some(QueryError::Busy) => break true,
-            Some(QueryError::Timeout) | None => tokio::task::yield_now().await,
-            Some(other) => panic!("{other}"),
-        }
-    };
+    // More rows than wait for a reader: it keeps its turn.
+    let first = store.query(spec("SELECT * FROM range(100000000)", &[])).await.unwrap();
+    let short = |sql| store.query(QuerySpec { timeout: Duration::from_millis(50), ..spec(sql, &[]) });
+    let (waited, refused) = tokio::join!(short("SELECT 2"), short("SELECT 3"));
+    assert!(matches!(waited.err(), Some(QueryError::Timeout)));
+    assert!(matches!(refused.err(), Some(QueryError::Busy)));
     drop(first);
-    assert!(refused && waiting.await.unwrap());
+    run(&store, spec("SELECT 4", &[])).await.unwrap();
 }
 
 #[tokio::test]
