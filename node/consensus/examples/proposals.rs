@@ -1,5 +1,5 @@
 //! Prints proposals per second of three stores in one process, over loopback and real logs:
-//! `cargo run --release -p raftduck-consensus --example proposals`.
+//! `cargo run --release -p raftduck-consensus --example proposals [groups clients bytes]`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[path = "../tests/common/mod.rs"]
@@ -63,6 +63,11 @@ async fn measure(cluster: &Cluster, groups: u32, clients: usize, bytes: usize) {
 
 #[tokio::main]
 async fn main() {
+    let given: Vec<usize> = std::env::args().skip(1).map(|word| word.parse().expect("a number")).collect();
+    if let [groups, clients, bytes] = given[..] {
+        let cluster = Cluster::start_with(groups as u32, Timing::default()).await;
+        return measure(&cluster, groups as u32, clients, bytes).await;
+    }
     for groups in [1, 12] {
         let cluster = Cluster::start_with(groups, Timing::default()).await;
         for (clients, bytes) in [(1, 256), (64, 256), (1000, 256), (8, 1 << 20)] {

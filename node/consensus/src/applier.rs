@@ -146,6 +146,7 @@ impl Applier {
     pub(crate) async fn start(
         machine: Arc<dyn StateMachine>,
         counters: Arc<Counters>,
+        durable: watch::Receiver<Option<LogId>>,
     ) -> io::Result<(Self, Arc<Progress>, JoinHandle<()>)> {
         let state = machine.applied().await?;
         let membership = decode_stored_membership(state.membership)
@@ -155,7 +156,7 @@ impl Applier {
             membership: Mutex::new(membership),
         });
         let (work, queued) = mpsc::unbounded_channel();
-        let task = tokio::spawn(run(machine.clone(), progress.clone(), counters, queued));
+        let task = tokio::spawn(run(machine.clone(), progress.clone(), counters, durable, queued));
         let queue = Queue { work, room: Arc::new(Semaphore::new(QUEUE_KIB)), progress: progress.clone() };
         Ok((Self { machine, queue }, progress, task))
     }
@@ -165,8 +166,10 @@ async fn run(
     machine: Arc<dyn StateMachine>,
     progress: Arc<Progress>,
     counters: Arc<Counters>,
+    mut durable: watch::Receiver<Option<LogId>>,
     mut work: mpsc::UnboundedReceiver<Work>,
 ) {
+    let mut stopped = progress.subscribe();
     let mut next = None;
     loop {
         let first = match next.take() {
@@ -199,6 +202,13 @@ async fn run(
                 }
                 Err(_) => break,
             }
+        }
+        // An entry may be committed by others' disks before it is on this one. Were it applied then,
+        // a crash could leave a state that its own log contradicts.
+        let last = batch.last().map(|entry| entry.id);
+        tokio::select! {
+            seen = durable.wait_for(|durable| *durable >= last) => if seen.is_err() { return },
+            _ = stopped.wait_for(|applied| applied.stopped) => return,
         }
         if let Err(error) = apply(&*machine, &progress, &counters, batch).await {
             tracing::error!(%error, "a replica stops: its state machine cannot go on");

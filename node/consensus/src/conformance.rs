@@ -7,18 +7,19 @@ mod machine;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use openraft::storage::{IOFlushed, RaftLogStorage};
+use openraft::storage::{IOFlushed, RaftLogStorage, RaftStateMachine};
 use openraft::testing::log::{StoreBuilder, Suite};
 use openraft::type_config::TypeConfigExt;
 use openraft::{Entry as RaftEntry, EntryPayload, RaftLogReader, StorageError};
 use raftduck_model::{GroupId, LogId, ReplicaId};
 use raftduck_wal::{Options, RealDisk, Wal, abort_process};
 use tempfile::TempDir;
+use tokio::sync::watch;
 
 use crate::applier::Applier;
 use crate::counters::Counters;
 use crate::storage::LogStore;
-use crate::types::{Command, Types, Vote, to_raft};
+use crate::types::{Command, Types, Vote, from_raft, to_raft};
 use machine::MemoryMachine;
 
 struct Builder {
@@ -35,7 +36,10 @@ impl StoreBuilder<Types, LogStore, Applier> for Builder {
     async fn build(&self) -> Result<((), LogStore, Applier), StorageError<Types>> {
         let group = GroupId(self.next.fetch_add(1, Ordering::Relaxed));
         let machine = Arc::new(MemoryMachine::lax(&self.folder.path().join(format!("machine-{group}"))));
-        let (applier, _, _) = Applier::start(machine, Arc::new(Counters::default())).await.unwrap();
+        // The suite applies what it never appended.
+        let everything = LogId { term: u64::MAX, leader: ReplicaId(u64::MAX), index: u64::MAX };
+        let (_, durable) = watch::channel(Some(everything));
+        let (applier, _, _) = Applier::start(machine, Arc::new(Counters::default()), durable).await.unwrap();
         Ok(((), LogStore::new(self.wal.group(group)), applier))
     }
 }
@@ -101,4 +105,27 @@ async fn a_read_for_a_follower_is_bounded_in_bytes_and_has_an_entry_at_least() {
     assert!((1..=3).contains(&read.len()), "{} entries of 900 KiB in one frame", read.len());
     let all: Vec<_> = futures::StreamExt::collect::<Vec<_>>(log.entries_stream(0..8).await).await;
     assert_eq!(all.len(), 8);
+}
+
+#[tokio::test]
+async fn nothing_is_applied_that_is_not_on_this_stores_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let machine = Arc::new(MemoryMachine::lax(folder.path()));
+    let (on_disk, durable) = watch::channel(Some(from_raft(entry(1, 0, b"").log_id)));
+    let (mut applier, progress, _) =
+        Applier::start(machine.clone(), Arc::new(Counters::default()), durable).await.unwrap();
+    let mut applied = progress.subscribe();
+    for index in 0..3 {
+        let committed = futures::stream::iter([Ok((entry(1, index, b"x"), None))]);
+        applier.apply(committed).await.unwrap();
+        // On this runtime whoever can go on has done so after a few turns.
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert_eq!(machine.state().commands, 1);
+    let last = from_raft(entry(1, 2, b"").log_id);
+    on_disk.send_replace(Some(last));
+    applied.wait_for(|applied| applied.last == Some(last)).await.unwrap();
+    assert_eq!(machine.state().commands, 3);
 }

@@ -198,10 +198,10 @@ impl Host {
     async fn start(&self, id: GroupId, replica: ReplicaId, machine: Arc<dyn StateMachine>) -> Result<Group, OpenError> {
         let config = Arc::new(self.0.config.timing.config(&format!("{}/{id}", self.0.config.cluster))?);
         let counters = Arc::new(Counters::default());
-        let started = Applier::start(machine, counters.clone()).await;
+        let log = LogStore::new(self.0.wal.group(id));
+        let started = Applier::start(machine, counters.clone(), log.durable()).await;
         let (applier, progress, task) = started.map_err(|source| OpenError::StateMachine { group: id, source })?;
         let factory = Factory { group: id, replica, links: self.0.links.clone() };
-        let log = LogStore::new(self.0.wal.group(id));
         let raft = Raft::new(replica.0, config, factory, log, applier).await;
         let raft = raft.map_err(|reason| OpenError::Start { group: id, reason: Box::new(reason) })?;
         let status = status::follow(raft.clone(), progress.clone(), counters.clone());

@@ -10,7 +10,8 @@
 //! * Entries under way: 4 MiB per group and follower, 48 MiB per peer.
 //! * Entries received and not answered: 96 MiB per peer, then its streams are refused.
 //! * Entries committed and not applied: 16 MiB per group in memory; the rest waits in the log.
-//! * A snapshot under way: 4 MiB; one is sent and two are received at a time.
+//! * A snapshot under way: 4 MiB where it is sent, 16 MiB where it is received; one is sent and two
+//!   are received at a time.
 
 // The tests' state machine is shared with the integration tests, which know the crate by name.
 #[cfg(test)]

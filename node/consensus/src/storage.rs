@@ -3,15 +3,16 @@
 use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{Stream, stream};
 use openraft::storage::{IOFlushed, RaftLogStorage};
 use openraft::{LogState, OptionalSend, RaftLogReader};
 use raftduck_model::codec::DecodeError;
-use raftduck_model::limits;
+use raftduck_model::{LogId, limits};
 use raftduck_wal::GroupLog;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::spawn_blocking;
 
 use crate::codec::{decode_payload, decode_vote, encode_payload, encode_vote};
@@ -23,20 +24,30 @@ const READ_BYTES: usize = 2 * limits::ENTRY_BYTES;
 
 /// One group's log; clones share it.
 #[derive(Clone)]
-pub struct LogStore(GroupLog);
+pub struct LogStore {
+    log: GroupLog,
+    /// The last entry that is on disk. Only grows: what replaces a truncated end is of a later leader.
+    durable: Arc<watch::Sender<Option<LogId>>>,
+}
 
 impl LogStore {
     /// Openraft's view of `log`.
     pub fn new(log: GroupLog) -> Self {
-        Self(log)
+        let durable = Arc::new(watch::Sender::new(log.state().last));
+        Self { log, durable }
+    }
+
+    /// Follows the last entry that is on disk.
+    pub(crate) fn durable(&self) -> watch::Receiver<Option<LogId>> {
+        self.durable.subscribe()
     }
 
     async fn read(&self, from: u64, to: u64, bytes: usize) -> io::Result<Vec<Entry>> {
-        let entries = match self.0.read_recent(from, to, bytes) {
+        let entries = match self.log.read_recent(from, to, bytes) {
             Some(entries) => entries,
             // A disk may take longer than a heartbeat.
             None => {
-                let log = self.0.clone();
+                let log = self.log.clone();
                 spawn_blocking(move || log.read(from, to, bytes)).await.map_err(io::Error::other)??
             }
         };
@@ -51,7 +62,7 @@ impl LogStore {
 
     /// The indexes of `range` that the log holds, its end exclusive.
     fn bounds(&self, range: &impl RangeBounds<u64>) -> (u64, u64) {
-        let state = self.0.state();
+        let state = self.log.state();
         let start = match range.start_bound() {
             Bound::Included(index) => *index,
             Bound::Excluded(index) => index.saturating_add(1),
@@ -114,7 +125,7 @@ impl RaftLogReader<Types> for LogStore {
     }
 
     async fn read_vote(&mut self) -> Result<Option<Vote>, io::Error> {
-        self.0.state().vote.map(|bytes| decode_vote(bytes).map_err(corrupt)).transpose()
+        self.log.state().vote.map(|bytes| decode_vote(bytes).map_err(corrupt)).transpose()
     }
 }
 
@@ -122,7 +133,7 @@ impl RaftLogStorage<Types> for LogStore {
     type LogReader = Self;
 
     async fn get_log_state(&mut self) -> Result<LogState<Types>, io::Error> {
-        let state = self.0.state();
+        let state = self.log.state();
         let purged = state.purged.map(to_raft);
         Ok(LogState { last_purged_log_id: purged, last_log_id: state.last.map(to_raft).or(purged) })
     }
@@ -134,7 +145,7 @@ impl RaftLogStorage<Types> for LogStore {
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
         let bytes: Bytes = encode_vote(vote);
         let (durable, saved) = oneshot::channel();
-        self.0.save_vote(
+        self.log.save_vote(
             bytes,
             Box::new(move || {
                 let _ = durable.send(());
@@ -145,13 +156,13 @@ impl RaftLogStorage<Types> for LogStore {
 
     async fn save_committed(&mut self, committed: Option<RaftLogId>) -> Result<(), io::Error> {
         if let Some(id) = committed {
-            self.0.save_committed(from_raft(id));
+            self.log.save_committed(from_raft(id));
         }
         Ok(())
     }
 
     async fn read_committed(&mut self) -> Result<Option<RaftLogId>, io::Error> {
-        Ok(self.0.state().committed.map(to_raft))
+        Ok(self.log.state().committed.map(to_raft))
     }
 
     async fn append<I>(&mut self, entries: I, callback: IOFlushed<Types>) -> Result<(), io::Error>
@@ -159,21 +170,25 @@ impl RaftLogStorage<Types> for LogStore {
         I: IntoIterator<Item = Entry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
-        let entries = entries
-            .into_iter()
-            .map(|entry| raftduck_wal::Entry { id: from_raft(entry.log_id), payload: encode_payload(&entry.payload) })
-            .collect();
-        self.0.append(entries, Box::new(move || callback.io_completed(Ok(()))));
+        let encoded =
+            |entry: Entry| raftduck_wal::Entry { id: from_raft(entry.log_id), payload: encode_payload(&entry.payload) };
+        let entries: Vec<_> = entries.into_iter().map(encoded).collect();
+        let (last, durable) = (entries.last().map(|entry| entry.id), self.durable.clone());
+        let done = move || {
+            durable.send_modify(|before| *before = last.max(*before));
+            callback.io_completed(Ok(()));
+        };
+        self.log.append(entries, Box::new(done));
         Ok(())
     }
 
     async fn truncate_after(&mut self, last: Option<RaftLogId>) -> Result<(), io::Error> {
-        self.0.truncate_after(last.map(from_raft));
+        self.log.truncate_after(last.map(from_raft));
         Ok(())
     }
 
     async fn purge(&mut self, upto: RaftLogId) -> Result<(), io::Error> {
-        self.0.purge(from_raft(upto));
+        self.log.purge(from_raft(upto));
         Ok(())
     }
 }

@@ -157,6 +157,7 @@ async fn a_snapshot_whose_pieces_or_hashes_are_wrong_is_refused_and_leaves_nothi
         ("a hole", piece(8, &[7; 8]), codec::encode_snapshot_end(&[1])),
         ("too long", piece(0, &[7; 17]), codec::encode_snapshot_end(&[1])),
         ("too short", piece(0, &[7; 15]), codec::encode_snapshot_end(&[1])),
+        ("too much at once", piece(0, &[7; 2 << 20]), codec::encode_snapshot_end(&[1])),
     ];
     for (call, (what, chunk, end)) in (1..).zip(bodies) {
         let begun =

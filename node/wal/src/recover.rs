@@ -6,6 +6,10 @@
 //! sectors whole or not at all, and they were zero before) and no later frame exists. A flipped
 //! bit misses no bytes; a short file misses too many, for a segment has its length before its
 //! header is written. Both are damage.
+//!
+//! What this cannot tell apart: in the very last frame, a sector that was lost, and one that held a
+//! single set bit which then flipped. Nor can anything tell a torn frame from one that a device
+//! said to have synced and had not.
 
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};

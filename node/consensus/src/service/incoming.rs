@@ -24,8 +24,10 @@ use crate::host::Inner;
 use crate::machine::Snapshot;
 use crate::types::{SnapshotMeta, to_raft};
 
-/// Pieces that wait to be written: 4 MiB.
+/// Frames that wait to be written, and the longest of them: 16 MiB. Senders of this build send
+/// pieces of 256 KiB, so 4 MiB.
 const PIECES: usize = 16;
+const PIECE_BYTES: usize = 1 << 20;
 /// How long the next piece may take: its sender's turn at sending must not hold up others' here.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -35,6 +37,9 @@ pub(super) struct Incoming(mpsc::Sender<(Kind, Bytes)>);
 impl Incoming {
     /// Hands on the next frame of the snapshot, waiting until there is room for it.
     pub(super) async fn feed(&self, kind: Kind, body: Bytes) -> Result<(), Refusal> {
+        if body.len() > PIECE_BYTES {
+            return Err(damaged("a piece that is too long"));
+        }
         let over = |_| Refusal::new(RefusalCode::Stopped, "the snapshot was given up");
         self.0.send((kind, body)).await.map_err(over)
     }
