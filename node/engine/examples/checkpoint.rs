@@ -2,7 +2,7 @@
 //! their waits while none is, in one run.
 //!
 //! `cargo build --release --workspace --example checkpoint`, then
-//! `target/release/examples/checkpoint [SECONDS [ROWS-PER-ENTRY]]`
+//! `target/release/examples/checkpoint [SECONDS [ROWS-PER-ENTRY [HEAVY-QUERIES]]]`
 //!
 //! Twelve writers, one for each partition, go through the log and the store as a worker of one
 //! replica does: an entry is answered once the log has it on the disk, and applied after that. So
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use parking_lot::Mutex;
-use raftduck_engine::{ApplyBatch, EngineEntry, EntryKind, Store, StoreOptions, arrow_schema, batch};
+use raftduck_engine::{ApplyBatch, EngineEntry, EntryKind, QuerySpec, Store, StoreOptions, arrow_schema, batch};
 use raftduck_model::{
     Append, BodyDigest, Column, ColumnType, Command, CommandBody, KeyDigest, LogId, LogTime, Part, PartitionId,
     ReplicaId, SchemaVersion, Table, TableId,
@@ -153,11 +153,24 @@ async fn apply(store: Store, partition: u32, phase: Phase, mut sent: mpsc::Recei
     waits
 }
 
+/// Asks what takes long, again and again.
+async fn ask(store: Store) {
+    let sql = "SELECT count(*) FROM bench a, bench b WHERE hash(a.id, b.id) = 0";
+    loop {
+        let timeout = Duration::from_secs(20);
+        let spec = QuerySpec { sql: sql.into(), tables: vec![table()], partitions: None, max_rows: None, timeout };
+        if let Ok(mut answer) = store.query(spec).await {
+            while let Ok(Some(_)) = answer.next().await {}
+        }
+    }
+}
+
 #[tokio::main]
 async fn main() {
     let mut arguments = std::env::args().skip(1).map(|argument| argument.parse::<u64>().expect("a number"));
     let seconds = arguments.next().unwrap_or(30);
     let count = arguments.next().unwrap_or(100) as i64;
+    let heavy = arguments.next().unwrap_or(0);
     let folder = tempfile::tempdir().unwrap();
     let halt = Arc::new(|reason: &str| panic!("the store halted: {reason}"));
     let mut options = StoreOptions::new(512 << 20, 2, folder.path().join("spill"), halt);
@@ -177,6 +190,10 @@ async fn main() {
         writers.push(tokio::spawn(write(log, partition, end, count, Arc::clone(&phase), applier)));
         appliers.push(tokio::spawn(apply(store.clone(), partition, Arc::clone(&phase), sent)));
     }
+    let mut queries = tokio::task::JoinSet::new();
+    for _ in 0..heavy {
+        queries.spawn(ask(store.clone()));
+    }
     let took = Arc::new(Mutex::new(Vec::new()));
     while Instant::now() + PAUSE < end {
         tokio::time::sleep(PAUSE).await;
@@ -187,6 +204,7 @@ async fn main() {
         phase.fetch_add(1, Ordering::AcqRel);
     }
 
+    queries.abort_all();
     let (mut answered, mut applied) = (Waits::default(), Waits::default());
     for (tasks, waits) in [(writers, &mut answered), (appliers, &mut applied)] {
         for task in tasks {

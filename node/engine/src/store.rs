@@ -107,7 +107,7 @@ impl Store {
         // DuckDB's own threads inherit the priority of the thread that opens the instance; the
         // threads below must not, so they are started from here.
         let opening = options.clone();
-        let opened = nice::spawn_low("engine-open", move || opening::open_file(&file, &opening)).map_err(io)?.join();
+        let opened = nice::spawn_engine("engine-open", move || opening::open_file(&file, &opening)).map_err(io)?.join();
         let opened =
             opened.map_err(|_| io(io::Error::other("opening ended by a panic")))?.map_err(OpenError::Engine)?;
         let running = Running::start().map_err(io)?;

@@ -140,7 +140,7 @@ pub(crate) async fn start(store: &Store, exports: &Exports, part: PartitionId) -
             drop(Folder(Some(unwanted.folder)));
         }
     };
-    nice::spawn_low("export", body).map_err(|source| ExportError::Io { path, source })?;
+    nice::spawn_engine("export", body).map_err(|source| ExportError::Io { path, source })?;
     exported.await.map_err(|_| store.shared().halted())?
 }
 
