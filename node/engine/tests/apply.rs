@@ -26,8 +26,7 @@ async fn interleaved_partitions_equal_a_model() {
             let mut model = BTreeMap::new();
             assert_eq!(apply(&store, partition, 1, EntryKind::Blank).await, ApplyOutcome::Done);
             apply(&store, partition, 2, command(1, CommandBody::SetSchema(table.clone()))).await;
-            let mut index = 3;
-            for step in 0..30_i64 {
+            for (index, step) in (3..).zip(0..30_i64) {
                 let from = i64::from(partition) * 1_000_000 + step * 100;
                 let count = (step * 13 + i64::from(partition)) % 90;
                 let parts = vec![part(from as u128, &rows(from, count)), part(from as u128, &rows(from, count))];
@@ -36,7 +35,6 @@ async fn interleaved_partitions_equal_a_model() {
                 let expected = vec![PartOutcome::Written { rows }, PartOutcome::Duplicate { index: at, rows }];
                 assert_eq!(outcome, ApplyOutcome::Parts(expected));
                 model.insert(index, count);
-                index += 1;
             }
             (partition, model)
         });

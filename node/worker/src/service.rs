@@ -40,7 +40,7 @@ impl StoreService {
     }
 
     fn member(&self) -> Result<&Arc<Member>, Status> {
-        self.member.get().ok_or_else(|| Status::unavailable("this store belongs to no cluster yet"))
+        self.member.get().ok_or_else(|| Status::unavailable("this store still opens, or belongs to no cluster yet"))
     }
 }
 
