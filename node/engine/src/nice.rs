@@ -8,7 +8,7 @@ const LOWEST: i32 = 19;
 /// Of DuckDB's own threads, a third of the normal share. Writers wait for them too: DuckDB splits
 /// checkpoints, and appends of more than 2048 rows, among all its threads, and whoever asked spins
 /// until the others are done. Measured on two processors that other programs keep busy, 19 against
-/// 5: checkpoints of 25,000 rows took up to 6.2 s against 0.4 s, and apply ran at a quarter of the
+/// 5: checkpoints of 90,000 rows took up to 6.2 s against 0.4 s, and apply ran at a quarter of the
 /// rate. Under eight heavy queries, 5 against 19: as many writes, apply's p99 100 ms against 60 ms.
 const ENGINE: i32 = 5;
 

@@ -233,7 +233,8 @@ async fn every_column_type_comes_back_as_it_went_in() {
     drop(store);
 
     let store = open(folder.path());
-    let (_, batches) = run(&store, spec("SELECT * FROM \"all types\" ORDER BY n", std::slice::from_ref(&table))).await.unwrap();
+    let (_, batches) =
+        run(&store, spec("SELECT * FROM \"all types\" ORDER BY n", std::slice::from_ref(&table))).await.unwrap();
     let back = arrow::compute::concat_batches(&batches[0].schema(), &batches).unwrap();
     for (place, column) in table.columns.iter().enumerate() {
         let read = arrow_schema::conform(back.column(place), &column.kind).unwrap();
