@@ -9,6 +9,7 @@ use std::time::Duration;
 use raftduck_model::PartitionId;
 use raftduck_wire::proto::store::{AppendRequest, part_outcome, refused};
 use support::{Workers, key, rows};
+use tokio::time::{Instant, sleep};
 
 const PARTITIONS: u32 = 4;
 

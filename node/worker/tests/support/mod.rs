@@ -132,8 +132,7 @@ impl Workers {
         Some(leads.map(|group| group.group).collect())
     }
 
-    /// Entries that a store keeps of a group's log. Not every test program asks.
-    #[allow(dead_code)]
+    /// Entries that a store keeps of a group's log.
     pub async fn log_length(&self, store: usize, group: u32) -> u64 {
         let url = format!("http://{}/metrics", self.0[store].address);
         let text = reqwest::get(&url).await.unwrap().text().await.unwrap();
