@@ -6,7 +6,7 @@ mod common;
 use std::sync::Arc;
 
 use common::cluster::{Cluster, PATIENCE, patient, replica, timing, until};
-use raftduck_consensus::Role;
+use raftduck_consensus::{ProposeError, Role};
 use raftduck_model::GroupId;
 use raftduck_wal::{Options, RealDisk, Wal, abort_process};
 use tokio::time::timeout;
@@ -112,4 +112,23 @@ async fn a_state_machine_that_is_ahead_of_its_log_goes_on_from_there() {
     cluster.open_with(behind, 1, kept).await;
     cluster.write(group, b"after").await;
     assert_eq!(cluster.settled(group).await.commands, 21);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nobody_is_told_that_a_command_was_not_proposed_which_may_yet_be_committed() {
+    let group = GroupId(1);
+    let (cluster, proxies) = Cluster::start_behind_proxies(1, patient()).await;
+    cluster.write(group, b"before").await;
+    let leader = cluster.leader(group).await;
+    let handle = cluster.group(leader, group);
+    let before = handle.status().borrow().last;
+    proxies.iter().filter(|(number, _)| **number != leader).for_each(|(_, proxy)| {
+        proxy.carries.send_replace(false);
+    });
+    let mut proposal = handle.propose(b"in its log only");
+    until(&handle, "it is in the leader's log", |status| status.last > before).await;
+    cluster.nodes[&leader].host.close(group).await;
+    let outcome = timeout(PATIENCE, proposal.committed()).await.expect("an outcome");
+    assert_eq!(outcome, Err(ProposeError::Unknown));
+    assert_eq!(proposal.applied().await, Err(ProposeError::Unknown), "also when asked again");
 }
