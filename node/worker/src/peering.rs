@@ -32,7 +32,8 @@ impl Peer for PeerGate {
     type ConnectStream = BoxStream<'static, Result<Frame, Status>>;
 
     async fn connect(&self, request: Request<Streaming<Frame>>) -> Result<Response<Self::ConnectStream>, Status> {
-        let member = self.0.get().ok_or_else(|| Status::unavailable("this store still opens, or belongs to no cluster yet"))?;
+        let member =
+            self.0.get().ok_or_else(|| Status::unavailable("this store still opens, or belongs to no cluster yet"))?;
         let response = member.host.peers().connect(request).await?;
         Ok(response.map(|frames| frames.boxed()))
     }
