@@ -31,10 +31,11 @@ async fn eight_heavy_queries_cause_no_election_and_writes_go_on() -> Result<()> 
 
     let elections = cluster.elections().await?;
     let rows = load.rows();
+    let impatient = cluster.client(Duration::from_secs(30))?;
     let (stop, ran) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let queries: Vec<_> = (0..QUERIES)
         .map(|_| {
-            let (client, stop, ran) = (client.clone(), stop.clone(), ran.clone());
+            let (client, stop, ran) = (impatient.clone(), stop.clone(), ran.clone());
             tokio::spawn(async move {
                 while !stop.load(Ordering::Relaxed) {
                     // Running out of time or memory is a fair answer to such a statement.
