@@ -104,6 +104,12 @@ impl Checkpoints {
     }
 }
 
+/// What DuckDB says where a checkpoint cannot begin beside a transaction that is under way.
+const BUSY: &str = "Cannot CHECKPOINT: there are other write transactions active";
+/// How long, and how often, such a checkpoint is tried.
+const PATIENCE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(5);
+
 /// The thread's body.
 pub(crate) fn run(shared: &Arc<Shared>, connection: &Connection) {
     while let Some(requests) = shared.checkpoints.wait(&shared.options) {
@@ -135,7 +141,13 @@ fn checkpoint(shared: &Shared, connection: &Connection) -> Result<(), Fault> {
             (id, partition, last)
         })
         .collect();
-    connection.execute_batch("CHECKPOINT store")?;
+    while let Err(error) = connection.execute_batch("CHECKPOINT store") {
+        // Said before anything is written, where a transaction of apply's changes more than it adds. It ends soon.
+        if !error.to_string().contains(BUSY) || begun.elapsed() > PATIENCE {
+            return Err(error.into());
+        }
+        std::thread::sleep(PAUSE);
+    }
     for (_, partition, last) in applied {
         partition.0.checkpointed.send_replace(last);
     }
