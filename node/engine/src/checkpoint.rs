@@ -104,33 +104,61 @@ impl Checkpoints {
     }
 }
 
-/// What DuckDB says where a checkpoint cannot begin beside a transaction that is under way.
+/// What DuckDB says, having changed nothing, where a checkpoint cannot begin yet.
+///
+/// A committed transaction that made or changed a table keeps its share of DuckDB's checkpoint lock
+/// until every query and export that began before it has ended (`recently_committed_transactions` in
+/// its `duck_transaction_manager.cpp`). Rows that are only appended keep nothing.
 const BUSY: &str = "Cannot CHECKPOINT: there are other write transactions active";
-/// How long, and how often, such a checkpoint is tried.
-const PATIENCE: Duration = Duration::from_secs(60);
-const PAUSE: Duration = Duration::from_millis(5);
+/// Between two tries of a checkpoint that cannot begin yet.
+const PAUSE: Duration = Duration::from_millis(20);
+/// By how much the wait for readers may outlast the longest of them.
+const MARGIN: Duration = Duration::from_secs(60);
 
 /// The thread's body.
 pub(crate) fn run(shared: &Arc<Shared>, connection: &Connection) {
     while let Some(requests) = shared.checkpoints.wait(&shared.options) {
-        if shared.is_halted() {
-            break;
+        match checkpoint(shared, connection) {
+            Ok(Outcome::Written) => _ = shared.checkpoints.answered.send_replace(requests),
+            Ok(Outcome::Halted) => break,
+            Err(fault) => {
+                // DuckDB invalidates a database whose checkpoint failed. The Raft logs hold all that
+                // the file lacks, so the process ends and applies it again from the last good state.
+                shared.halt(&format!("a checkpoint failed, restart the process to recover from the log: {fault}"));
+                break;
+            }
         }
-        if let Err(fault) = checkpoint(shared, connection) {
-            // DuckDB invalidates a database whose checkpoint failed. The Raft logs hold all that
-            // the file lacks, so the process ends and applies it again from the last good state.
-            shared.halt(&format!("a checkpoint failed, restart the process to recover from the log: {fault}"));
-            break;
-        }
-        shared.checkpoints.answered.send_replace(requests);
     }
     shared.checkpoints.due.lock().stop = true;
     shared.checkpoints.answered.send_replace(u64::MAX);
 }
 
-fn checkpoint(shared: &Shared, connection: &Connection) -> Result<(), Fault> {
+enum Outcome {
+    Written,
+    Halted,
+}
+
+/// Tries until the readers that keep the checkpoint from beginning have ended, as all do.
+fn checkpoint(shared: &Shared, connection: &Connection) -> Result<Outcome, Fault> {
     let begun = Instant::now();
+    let patience = shared.options.longest_query.max(shared.options.longest_export) + MARGIN;
+    while !shared.is_halted() {
+        match attempt(shared, connection) {
+            Ok(took) => {
+                shared.stats.checkpointed(took);
+                tracing::debug!(millis = took.as_millis() as u64, "checkpoint written");
+                return Ok(Outcome::Written);
+            }
+            Err(fault) if fault.to_string().contains(BUSY) && begun.elapsed() < patience => std::thread::sleep(PAUSE),
+            Err(fault) => return Err(fault),
+        }
+    }
+    Ok(Outcome::Halted)
+}
+
+fn attempt(shared: &Shared, connection: &Connection) -> Result<Duration, Fault> {
     let _no_schema_changes = shared.structure.lock();
+    let begun = Instant::now();
     // Read before the checkpoint begins: what it holds beyond is a gift that is not counted on.
     let applied: Vec<(PartitionId, Partition, Option<LogId>)> = shared
         .partitions
@@ -141,18 +169,9 @@ fn checkpoint(shared: &Shared, connection: &Connection) -> Result<(), Fault> {
             (id, partition, last)
         })
         .collect();
-    while let Err(error) = connection.execute_batch("CHECKPOINT store") {
-        // Said before anything is written, where a transaction of apply's changes more than it adds. It ends soon.
-        if !error.to_string().contains(BUSY) || begun.elapsed() > PATIENCE {
-            return Err(error.into());
-        }
-        std::thread::sleep(PAUSE);
-    }
+    connection.execute_batch("CHECKPOINT store")?;
     for (_, partition, last) in applied {
         partition.0.checkpointed.send_replace(last);
     }
-    let took = begun.elapsed();
-    shared.stats.checkpointed(took);
-    tracing::debug!(millis = took.as_millis() as u64, "checkpoint written");
-    Ok(())
+    Ok(begun.elapsed())
 }
