@@ -3,7 +3,7 @@
 //! `duckdb` 1.20000.1 (`arrow_interop/to_duckdb.rs`) drops the NULLs of intervals, leaves the
 //! fields of a NULL struct as they were, so that reading a field of it gives a value, and copies
 //! all values of a list array for every 2048 rows of it. So intervals travel as text that DuckDB
-//! casts back, NULLs are pushed down into structs, and batches with lists go in pieces.
+//! casts back, and NULLs are pushed down into structs. Every batch goes in pieces.
 
 use std::sync::Arc;
 
@@ -16,18 +16,22 @@ use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, IntervalMonthDayNanoType, IntervalUnit, Schema};
 use arrow::error::ArrowError;
 
-/// DuckDB's vector size, and so the appender's piece.
+/// DuckDB's vector size, and so the most rows that one thread of its appends: more are split among all
+/// (`GetColumnDataScanBatchSize` in `physical_column_data_scan.cpp`), and apply would spin until the
+/// others, which yield to everybody, have had a processor. On two busy cores that doubled the cost.
 const PIECE: usize = 2048;
 
-/// The batch in forms that the appender takes without loss, one piece or several.
-pub(crate) fn pieces(batch: RecordBatch) -> Result<Vec<RecordBatch>, ArrowError> {
-    let schema = batch.schema();
-    if !schema.fields().iter().any(|field| field.data_type().is_nested() || is_interval(field.data_type())) {
-        return Ok(vec![batch]);
-    }
-    let lists = schema.fields().iter().any(|field| has_list(field.data_type()));
-    let step = if lists { PIECE } else { batch.num_rows().max(1) };
-    (0..batch.num_rows()).step_by(step).map(|from| piece(&batch, from, step.min(batch.num_rows() - from))).collect()
+/// The batch in forms that the appender takes without loss, in pieces that one thread appends.
+pub(crate) fn pieces(batch: &RecordBatch) -> Result<Vec<RecordBatch>, ArrowError> {
+    let plain = |field: &Arc<Field>| !field.data_type().is_nested() && !is_interval(field.data_type());
+    let plain = batch.schema().fields().iter().all(plain);
+    let starts = (0..batch.num_rows()).step_by(PIECE);
+    starts
+        .map(|from| {
+            let rows = PIECE.min(batch.num_rows() - from);
+            if plain { Ok(batch.slice(from, rows)) } else { piece(batch, from, rows) }
+        })
+        .collect()
 }
 
 fn piece(batch: &RecordBatch, from: usize, rows: usize) -> Result<RecordBatch, ArrowError> {

@@ -60,9 +60,7 @@ pub(crate) fn atomically(connection: &Connection, work: impl FnOnce() -> Result<
 
 /// Appends a batch to one of the file's tables.
 pub(crate) fn append(connection: &Connection, table: &str, batch: RecordBatch) -> Result<(), Fault> {
-    let mut appending = Appending::begin(connection, table)?;
-    appending.append(batch)?;
-    appending.finish()
+    Appending::begin(connection, table)?.append(&batch)
 }
 
 /// Batches on their way into one of the file's tables.
@@ -73,16 +71,12 @@ impl<'a> Appending<'a> {
         Ok(Self(connection.appender_to_catalog_and_db(table, CATALOG, "main")?))
     }
 
-    pub fn append(&mut self, batch: RecordBatch) -> Result<(), Fault> {
+    pub fn append(&mut self, batch: &RecordBatch) -> Result<(), Fault> {
         for piece in appendable::pieces(batch)? {
             self.0.append_record_batch(piece)?;
+            self.0.flush()?;
         }
         Ok(())
-    }
-
-    /// Without it the last rows' errors would go unheard.
-    pub fn finish(mut self) -> Result<(), Fault> {
-        Ok(self.0.flush()?)
     }
 }
 

@@ -136,7 +136,7 @@ fn load(connection: &Connection, input: &mut impl Read) -> Result<(), Failure> {
             (ask::ROWS, Some(table)) => {
                 let rows = batch::decode(bytes, &arrow_schema::of_answer(table)).map_err(broken)?;
                 let mut appender = connection.appender(&table.name)?;
-                for piece in appendable::pieces(rows).map_err(broken)? {
+                for piece in appendable::pieces(&rows).map_err(broken)? {
                     appender.append_record_batch(piece)?;
                 }
                 appender.flush()?;

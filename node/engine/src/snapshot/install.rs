@@ -163,9 +163,8 @@ pub(crate) fn write(
                         physical_rows(part, physical.get(&table).zip(widths.get(&table).copied()), &batch)?
                     }
                 };
-                appending.append(batch)
+                appending.append(&batch)
             })?;
-            appending.finish()?;
             if rows != file.rows {
                 let text = format!("{} holds {rows} rows, and its manifest says {}", file.name(), file.rows);
                 return Err(Fault::Statement(text));

@@ -42,7 +42,7 @@ impl Parquet {
         self.0.execute_batch(&format!("CREATE OR REPLACE TABLE rows ({})", columns.join(", ")))?;
         let mut appender = self.0.appender("rows")?;
         for batch in batches {
-            for piece in appendable::pieces(batch)? {
+            for piece in appendable::pieces(&batch)? {
                 appender.append_record_batch(piece)?;
             }
         }
