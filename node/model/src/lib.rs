@@ -1,7 +1,8 @@
 //! The plain values and pure functions every other crate agrees on: identities, the partition
-//! hash, table definitions, the commands a partition's state machine takes, and the meta
+//! hash, the calendar, table definitions, the commands a partition's state machine takes, and the meta
 //! group's state. Nothing here does I/O, reads a clock or draws a random number.
 
+pub mod calendar;
 pub mod codec;
 pub mod column;
 pub mod command;

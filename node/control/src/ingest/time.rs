@@ -2,6 +2,7 @@
 
 use jiff::civil::{Date, DateTime, Time};
 use jiff::{Span, Timestamp};
+use raftduck_model::calendar::CivilDate;
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
 
@@ -23,14 +24,14 @@ pub fn timestamp(text: &str) -> Option<i64> {
     }
     let local: DateTime = text.parse().ok()?;
     let micros = time_micros(local.time());
-    i64::from(days(local.date())).checked_mul(MICROS_PER_DAY)?.checked_add(micros)
+    days(local.date()).checked_mul(MICROS_PER_DAY)?.checked_add(micros)
 }
 
 /// Days since 1970-01-01.
 pub fn date(text: &str) -> Option<i32> {
     match is_number(text) || text.contains([':', 'T', 't']) {
         true => None,
-        false => text.parse().ok().map(days),
+        false => i32::try_from(days(text.parse().ok()?)).ok(),
     }
 }
 
@@ -59,14 +60,8 @@ pub fn interval(text: &str) -> Option<(i32, i32, i64)> {
     Some((months, days, nanos))
 }
 
-/// Howard Hinnant's `days_from_civil`.
-fn days(date: Date) -> i32 {
-    let (month, day) = (i32::from(date.month()), i32::from(date.day()));
-    let year = i32::from(date.year()) - i32::from(month <= 2);
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * (month + if month > 2 { -3 } else { 9 }) + 2) / 5 + day - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+fn days(date: Date) -> i64 {
+    CivilDate { year: date.year().into(), month: date.month() as u8, day: date.day() as u8 }.days()
 }
 
 fn time_micros(time: Time) -> i64 {

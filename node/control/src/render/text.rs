@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use arrow::datatypes::IntervalMonthDayNano;
+use raftduck_model::calendar::CivilDate;
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
 const MICROS_PER_DAY: i64 = 86_400 * MICROS_PER_SECOND;
@@ -99,17 +100,8 @@ pub(super) fn float(value: f64, shortest: impl FnOnce(&mut Vec<u8>), out: &mut V
     }
 }
 
-/// A date of the proleptic Gregorian calendar: Hinnant, "chrono-Compatible Low-Level Date Algorithms",
-/// civil_from_days.
 fn civil(days: i64, out: &mut Vec<u8>) {
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let CivilDate { year, month, day } = CivilDate::from_days(days);
     match year {
         0..=9_999 => put!(out, "{year:04}-{month:02}-{day:02}"),
         _ => put!(out, "{year:+07}-{month:02}-{day:02}"),

@@ -1,5 +1,6 @@
 //! The clock as SQL sees it, read once for a statement.
 
+use raftduck_model::calendar::CivilDate;
 use serde_json::{Value, json};
 
 use crate::bind::constant;
@@ -58,16 +59,9 @@ impl Cast {
     }
 }
 
-/// Days since 1970-01-01 as `2026-11-21`: Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days.
+/// Days since 1970-01-01 as `2026-11-21`.
 fn date(days: i64) -> String {
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let CivilDate { year, month, day } = CivilDate::from_days(days);
     format!("{year:04}-{month:02}-{day:02}")
 }
 
