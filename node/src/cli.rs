@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use raftduck_model::error_chain;
 
 use crate::logs::LogOptions;
 
@@ -186,7 +187,7 @@ fn parse_from(args: Vec<OsString>) -> Result<Cli, clap::Error> {
     let mut command = Cli::command();
     if let Some((file, verb)) = config_file(&args) {
         command = file::apply(command, &verb, &file)
-            .map_err(|error| Cli::command().error(clap::error::ErrorKind::InvalidValue, with_causes(&error)))?;
+            .map_err(|error| Cli::command().error(clap::error::ErrorKind::InvalidValue, error_chain(&error)))?;
     }
     let matches = command.try_get_matches_from(args)?;
     Cli::from_arg_matches(&matches)
@@ -198,16 +199,6 @@ fn config_file(args: &[OsString]) -> Option<(PathBuf, String)> {
     let (verb, below) = matches.subcommand()?;
     let file = below.get_one::<PathBuf>("config").or_else(|| matches.get_one("config"))?;
     Some((file.clone(), verb.to_owned()))
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use raftduck_model::{PartitionId, limits};
+use raftduck_model::{PartitionId, error_chain, limits};
 use raftduck_wire::http::{self, media};
 
 mod from;
@@ -123,12 +123,7 @@ impl Problem {
 
     /// A fault of ours: the client is told that, the log is told what.
     pub fn internal(error: &dyn std::error::Error) -> Self {
-        let mut text = error.to_string();
-        let mut source = error.source();
-        while let Some(error) = source {
-            text = format!("{text}: {error}");
-            source = error.source();
-        }
+        let text = error_chain(error);
         tracing::error!(error = %text, "a request failed by a fault of this process");
         Self::new(Code::Internal, format!("the server failed: {text}"))
     }

@@ -6,6 +6,7 @@ pub mod calendar;
 pub mod codec;
 pub mod column;
 pub mod command;
+mod error;
 pub mod hash;
 pub mod ident;
 pub mod ids;
@@ -16,6 +17,7 @@ pub mod table;
 
 pub use column::ColumnType;
 pub use command::{Append, Command, CommandBody, Part};
+pub use error::error_chain;
 pub use ids::{
     BodyDigest, ClusterId, Epoch, GroupId, KeyDigest, LogId, LogIndex, LogTime, PartitionId, ReplicaId, SchemaVersion,
     StoreId, TableId,

@@ -2,7 +2,6 @@
 //!
 //! A message's own lengths are checked before Arrow's reader sees it, see [`raftduck_engine::batch::decode`].
 
-use std::error::Error;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch, RecordBatchOptions, StructArray, make_array};
@@ -14,7 +13,7 @@ use arrow::ipc::{MessageHeader, root_as_message};
 use arrow::util::display::array_value_to_string;
 use bytes::Bytes;
 use raftduck_engine::{arrow_schema, batch};
-use raftduck_model::{Column, ColumnType, Table};
+use raftduck_model::{Column, ColumnType, Table, error_chain};
 
 use super::cell::Cell;
 use super::rows::{self, Rows};
@@ -90,7 +89,7 @@ pub(super) fn read(body: Bytes, table: &Table, target: SchemaRef) -> Result<Reco
         if message.kind != MessageHeader::RecordBatch {
             return Err(damaged(row, &format!("a message is {:?}, not a record batch", message.kind)));
         }
-        let rows = batch::decode(message.whole, &schema).map_err(|error| damaged(row, &chain(&error)))?;
+        let rows = batch::decode(message.whole, &schema).map_err(|error| damaged(row, &error_chain(&error)))?;
         let rows = conform(&rows, &places, table, &target, row)?;
         row += rows.num_rows() as u64;
         bytes = bytes.saturating_add(rows.get_array_memory_size());
@@ -108,22 +107,12 @@ fn open(body: Bytes) -> Result<(SchemaRef, Messages), IngestError> {
     let first = messages.next().map_err(|reason| damaged(1, &reason))?;
     let first = first.filter(|message| message.kind == MessageHeader::Schema);
     let first = first.ok_or_else(|| damaged(1, "it does not begin with a schema"))?;
-    let schema = batch::decode_schema(&first.metadata).map_err(|error| damaged(1, &chain(&error)))?;
+    let schema = batch::decode_schema(&first.metadata).map_err(|error| damaged(1, &error_chain(&error)))?;
     Ok((schema, messages))
 }
 
 fn damaged(row: u64, reason: &str) -> IngestError {
     IngestError::Syntax { row, reason: format!("the Arrow stream is damaged: {reason}") }
-}
-
-/// An error with what caused it, in one line.
-fn chain(error: &dyn Error) -> String {
-    let (mut text, mut cause) = (error.to_string(), error.source());
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// Where each of the table's columns stands in the stream; refuses columns the table does not have, and types that do
