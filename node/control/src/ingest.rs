@@ -3,7 +3,6 @@
 //! Every number is read from its text, so that 2^63 and DECIMAL(38,10) arrive as they were sent. The first value that
 //! does not fit ends the whole request, with its row and column: nothing of it is written.
 
-mod base64;
 pub mod cell;
 mod column;
 mod csv;
@@ -21,7 +20,6 @@ use raftduck_model::{Column, Table, limits};
 
 use cell::Cell;
 
-pub use base64::encode as base64_encode;
 pub use rows::Rows;
 
 /// What a request's rows may take as Arrow, in bytes, before they are split. A body of 256 MiB can hold a hundred

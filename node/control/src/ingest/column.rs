@@ -13,11 +13,12 @@ use arrow::datatypes::{
     UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow::error::ArrowError;
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use raftduck_model::ColumnType;
 
 use super::cell::Cell;
 use super::number::{self, Rest};
-use super::{base64, json, time};
+use super::{json, time};
 
 /// A column's values so far. The variant follows the Arrow type that the engine wants for the column's type.
 pub(super) enum Column {
@@ -186,7 +187,7 @@ impl Column {
             }
             Self::UuidText(builder) => builder.append_value(uuid::Uuid::parse_str(text).ok()?.to_string()),
             Self::Uuid(builder) => builder.append_value(uuid::Uuid::parse_str(text).ok()?.as_bytes()).ok()?,
-            Self::Blob(builder) => builder.append_value(base64::decode(text)?),
+            Self::Blob(builder) => builder.append_value(BASE64_STANDARD.decode(text).ok()?),
             Self::Date(builder) => builder.append_value(time::date(text)?),
             Self::Time(builder) => builder.append_value(time::time(text)?),
             Self::Timestamp(builder) => builder.append_value(time::timestamp(text)?),

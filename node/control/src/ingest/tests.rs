@@ -138,6 +138,26 @@ fn every_type_is_read_from_json() {
 }
 
 #[test]
+fn blobs_are_base64_with_padding_and_nothing_else() {
+    let read = |text: &str| try_read(Format::Json, &[("a", "BLOB")], serde_json::json!([{"a": text}]).to_string());
+    // RFC 4648 section 10.
+    for (text, shown) in [
+        ("", ""),
+        ("Zg==", "66"),
+        ("Zm8=", "666f"),
+        ("Zm9v", "666f6f"),
+        ("Zm9vYg==", "666f6f62"),
+        ("Zm9vYmFy", "666f6f626172"),
+    ] {
+        assert_eq!(read(text).as_deref(), Ok(&[shown.to_owned()][..]), "{text}");
+    }
+    // The third one's last bits say something that its byte does not.
+    for text in ["Z", "Zg", "Zh==", "Zg=", "====", "Z===", "Zg==Zg==", "Zm9v\n", "Zm-_"] {
+        assert!(matches!(read(text), Err(IngestError::Value { row: 1, .. })), "{text}");
+    }
+}
+
+#[test]
 fn an_error_names_row_column_and_what_was_found() {
     let columns = [("id", "INTEGER"), ("delay", "INTEGER")];
     let body = r#"[{"id":1,"delay":1},{"id":2},{"id":3,"delay":"abc"}]"#;

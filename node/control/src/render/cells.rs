@@ -11,11 +11,11 @@ use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Field, Float32Type, Float64Type, IntervalMonthDayNanoType, IntervalUnit,
     Time64MicrosecondType, TimeUnit, TimestampMicrosecondType, TimestampNanosecondType,
 };
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use raftduck_wire::http::Numbers;
 
 use super::RenderError;
 use super::text::{self, put};
-use crate::ingest::base64_encode;
 
 /// A column's values, cast down once for the whole batch.
 pub(super) struct Column {
@@ -246,9 +246,7 @@ impl Column {
             }
             Kind::Decimal(array, scale) => text::decimal(array.value(row), *scale, out),
             Kind::Blob(array) => {
-                let mut encoded = String::new();
-                base64_encode(array.value(row), &mut encoded);
-                out.extend(encoded.as_bytes());
+                out.extend(BASE64_STANDARD.encode(array.value(row)).into_bytes());
             }
             Kind::Uuid(array) => {
                 let uuid = uuid::Uuid::from_slice(array.value(row)).unwrap_or_default();
