@@ -18,6 +18,7 @@ use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use raftduck_model::{Column, Table, limits};
 
+use crate::Format;
 use cell::Cell;
 
 pub use rows::Rows;
@@ -25,19 +26,6 @@ pub use rows::Rows;
 /// What a request's rows may take as Arrow, in bytes, before they are split. A body of 256 MiB can hold a hundred
 /// million empty rows, whose columns would take far more than the body.
 pub const ROWS_BYTES: usize = 2 * limits::INFLATED_BODY_BYTES;
-
-/// A body's format.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Format {
-    /// An array of row objects, or one row object.
-    Json,
-    /// One row object a line.
-    Ndjson,
-    /// RFC 4180 with a header row; an empty cell is NULL, a quoted empty one is ''.
-    Csv,
-    /// An Arrow IPC stream.
-    Arrow,
-}
 
 /// Why a body is not rows of the table. Nothing of it was written.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]

@@ -7,6 +7,7 @@ mod api;
 pub mod auth;
 mod config;
 mod control;
+mod format;
 pub mod ingest;
 pub mod meta;
 mod metrics;
@@ -21,5 +22,6 @@ pub mod view;
 
 pub use config::{ControlConfig, Limits};
 pub use control::{Control, StartError};
+pub use format::Format;
 pub use metrics::{DEFINITIONS as METRICS, Metrics};
 pub use run::run;

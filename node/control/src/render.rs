@@ -34,6 +34,7 @@ use http_body_util::BodyExt;
 use raftduck_wire::http::{self, Numbers};
 use tokio::time::Instant;
 
+use crate::Format;
 use crate::statement::{Answer, Coverage, Piece, Pieces};
 
 mod accept;
@@ -44,7 +45,7 @@ mod json;
 mod text;
 mod types;
 
-pub use accept::{Format, NotAcceptable, negotiate};
+pub use accept::{NotAcceptable, negotiate};
 pub use types::TYPE_KEY;
 
 /// Which partitions an answer lacks, where its body cannot say so.
@@ -104,7 +105,7 @@ pub fn respond(answer: Answer, format: Format, numbers: Numbers, arrived: Instan
     }
     let writer = writer(&schema, coverage, format, numbers, arrived)?;
     let rows = Arc::new(AtomicU64::new(0));
-    let chunks = Body::from_stream(chunks(writer, pieces, format.slice_rows(), rows.clone()));
+    let chunks = Body::from_stream(chunks(writer, pieces, slice_rows(format), rows.clone()));
     if format == Format::Json {
         return Ok((headers, chunks).into_response());
     }
@@ -131,6 +132,14 @@ fn writer(
     // No rows, so nothing is written, but a type without a text is found while there can still be an error.
     writer.rows(&RecordBatch::new_empty(schema.clone()), &mut Vec::new())?;
     Ok(writer)
+}
+
+/// Rows written at once: text takes several times what its rows do, and other requests wait meanwhile.
+fn slice_rows(format: Format) -> usize {
+    match format {
+        Format::Arrow => usize::MAX,
+        Format::Json | Format::Ndjson | Format::Csv => 2_048,
+    }
 }
 
 /// Where the writing stands.

@@ -12,15 +12,16 @@ use raftduck_engine::{arrow_schema, batch};
 use raftduck_model::hash::body_digest;
 use raftduck_model::meta::{MetaCommand, MetaReply};
 use raftduck_model::{Table, limits};
-use raftduck_wire::http::{RowsAnswer, media};
+use raftduck_wire::http::RowsAnswer;
 use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use super::tables::table_name;
 use super::{App, arrived, body, json, role};
+use crate::Format;
 use crate::auth::Role;
-use crate::ingest::{self, Format};
+use crate::ingest;
 use crate::meta;
 use crate::problem::{Code, Problem};
 use crate::route::{self, Part};
@@ -76,20 +77,14 @@ pub(super) async fn insert(
 
 fn format(request: &Request) -> Result<Format, Problem> {
     let found = body::media_type(request.headers());
-    match found.as_deref() {
-        Some(media::JSON) => Ok(Format::Json),
-        Some(media::NDJSON | "application/ndjson" | "application/jsonl") => Ok(Format::Ndjson),
-        Some(media::CSV) => Ok(Format::Csv),
-        Some(media::ARROW) => Ok(Format::Arrow),
-        other => {
-            let found = other.map_or("no Content-Type".to_owned(), |found| {
-                format!("Content-Type {:?}", found.chars().take(100).collect::<String>())
-            });
-            let detail = format!("{found} is not read here");
-            let known = [media::JSON, media::NDJSON, media::CSV, media::ARROW].join(", ");
-            Err(Problem::new(Code::UnsupportedMediaType, detail).hint(format!("send one of {known}")))
-        }
-    }
+    found.as_deref().and_then(Format::of_media_type).ok_or_else(|| {
+        let found = found.as_deref().map_or("no Content-Type".to_owned(), |found| {
+            format!("Content-Type {:?}", found.chars().take(100).collect::<String>())
+        });
+        let known = Format::ALL.map(Format::media_type).join(", ");
+        Problem::new(Code::UnsupportedMediaType, format!("{found} is not read here"))
+            .hint(format!("send one of {known}"))
+    })
 }
 
 /// The table; made where the request wants that and it is not there.

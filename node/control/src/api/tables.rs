@@ -11,8 +11,8 @@ use raftduck_wire::http::{TableInfo, TablesAnswer};
 use tokio::time::Instant;
 
 use super::{App, arrived, json};
+use crate::Format;
 use crate::problem::{Code, Problem};
-use crate::render::Format;
 use crate::statement::{self, Body, Call, Piece, Reply, table_info};
 
 pub(super) async fn all(State(app): State<App>) -> Result<Response, Problem> {

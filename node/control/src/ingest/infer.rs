@@ -190,7 +190,8 @@ pub(super) fn columns(found: Vec<(String, ColumnType)>) -> Vec<Column> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use crate::ingest::{Format, infer};
+    use crate::Format;
+    use crate::ingest::infer;
 
     fn inferred(format: Format, body: &'static str) -> String {
         let columns = infer(format, &body.into()).unwrap();

@@ -2,57 +2,13 @@
 
 use raftduck_wire::http::media;
 
-/// What an answer is written in.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Format {
-    /// A [`raftduck_wire::http::SqlAnswer`].
-    Json,
-    /// One JSON object a line.
-    Ndjson,
-    /// RFC 4180 with a header row.
-    Csv,
-    /// An Arrow IPC stream.
-    Arrow,
-}
+use crate::Format;
 
 /// No format of ours is among those the client takes.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("no answer in {0}: there are {json}, {ndjson}, {csv} and {arrow}",
     json = media::JSON, ndjson = media::NDJSON, csv = media::CSV, arrow = media::ARROW)]
 pub struct NotAcceptable(pub String);
-
-impl Format {
-    /// In the order of preference where the client has none.
-    const ALL: [Self; 4] = [Self::Json, Self::Ndjson, Self::Csv, Self::Arrow];
-
-    /// Its media type.
-    pub fn media_type(self) -> &'static str {
-        match self {
-            Self::Json => media::JSON,
-            Self::Ndjson => media::NDJSON,
-            Self::Csv => media::CSV,
-            Self::Arrow => media::ARROW,
-        }
-    }
-
-    /// The `Content-Type` of an answer.
-    pub fn content_type(self) -> &'static str {
-        match self {
-            Self::Csv => "text/csv; charset=utf-8; header=present",
-            other => other.media_type(),
-        }
-    }
-}
-
-impl Format {
-    /// Rows written at once: text takes several times what its rows do, and other requests wait meanwhile.
-    pub(super) fn slice_rows(self) -> usize {
-        match self {
-            Self::Arrow => usize::MAX,
-            Self::Json | Self::Ndjson | Self::Csv => 2_048,
-        }
-    }
-}
 
 /// The format that an `Accept` header wants most; JSON where there is none.
 ///

@@ -270,10 +270,10 @@ async fn rows_sent_back_are_the_same_rows() {
     let conformed = table.columns.iter().zip(rows.columns());
     let conformed = conformed.map(|(c, array)| raftduck_engine::arrow_schema::conform(array, &c.kind).unwrap());
     let conformed = RecordBatch::try_new(wanted.clone(), conformed.collect()).unwrap();
-    for (format, back) in [(Format::Ndjson, ingest::Format::Ndjson), (Format::Csv, ingest::Format::Csv)] {
+    for format in [Format::Ndjson, Format::Csv] {
         for sent in [&rows, &conformed] {
             let (bytes, _, _) = body(answer(vec![sent.clone()], END, &[]), format, Numbers::Number).await;
-            let read = ingest::read(back, &bytes.into(), &table, wanted.clone()).unwrap();
+            let read = ingest::read(format, &bytes.into(), &table, wanted.clone()).unwrap();
             assert_eq!(format!("{read:?}"), format!("{conformed:?}"), "{format:?}");
         }
     }

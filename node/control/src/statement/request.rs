@@ -9,8 +9,8 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::StatementError;
+use crate::Format;
 use crate::config::Limits;
-use crate::render::Format;
 
 /// The body of `POST /v1/sql`: [`raftduck_wire::http::SqlRequest`], with the parameters' numbers as they were written.
 #[derive(Debug, Deserialize)]
