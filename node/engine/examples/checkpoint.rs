@@ -10,18 +10,17 @@
 //! log and the store share the disk, as they do on a worker's volume.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod support;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use parking_lot::Mutex;
-use raftduck_engine::{ApplyBatch, EngineEntry, EntryKind, QuerySpec, Store, StoreOptions, arrow_schema, batch};
-use raftduck_model::{
-    Append, BodyDigest, Column, ColumnType, Command, CommandBody, KeyDigest, LogId, LogTime, Part, PartitionId,
-    ReplicaId, SchemaVersion, Table, TableId,
-};
+use raftduck_engine::{ApplyBatch, EngineEntry, EntryKind, QuerySpec, Store, StoreOptions};
+use raftduck_model::{LogId, PartitionId, ReplicaId};
 use raftduck_wal::{Entry, GroupLog, Options, RealDisk, Wal};
+use support::{entry, table};
 use tokio::sync::{mpsc, oneshot};
 
 const PARTITIONS: u32 = 12;
@@ -31,30 +30,6 @@ const PACE: Duration = Duration::from_millis(20);
 const PAUSE: Duration = Duration::from_millis(1_500);
 /// Entries of one writer that are answered and not applied yet.
 const UNAPPLIED: usize = 64;
-
-fn table() -> Table {
-    let column = |name: &str, kind| Column { name: name.into(), kind, nullable: true, default: None };
-    let columns = vec![
-        column("id", ColumnType::BigInt),
-        column("host", ColumnType::Varchar),
-        column("value", ColumnType::Double),
-        column("at", ColumnType::BigInt),
-        column("text", ColumnType::Varchar),
-    ];
-    Table { id: TableId(1), name: "bench".into(), version: SchemaVersion(1), columns, key: 0 }
-}
-
-fn rows(from: i64, count: i64) -> RecordBatch {
-    let range = from..from + count;
-    let columns: Vec<ArrayRef> = vec![
-        Arc::new(Int64Array::from_iter_values(range.clone())),
-        Arc::new(StringArray::from_iter_values(range.clone().map(|row| format!("host-{}", row % 100)))),
-        Arc::new(Float64Array::from_iter_values(range.clone().map(|row| row as f64 * 0.1))),
-        Arc::new(Int64Array::from_iter_values(range.clone().map(|row| row * 1_000))),
-        Arc::new(StringArray::from_iter_values(range.map(|row| format!("a line of text, number {row}")))),
-    ];
-    RecordBatch::try_new(arrow_schema::of_table(&table()), columns).unwrap()
-}
 
 /// Whether a checkpoint is under way, and how many have been: odd while one is.
 type Phase = Arc<AtomicU64>;
@@ -79,20 +54,6 @@ fn print(name: &str, waits: &mut [u64]) {
     waits.sort_unstable();
     let [p50, p99, p999, max] = [0.5, 0.99, 0.999, 1.0].map(|share| percentile(waits, share));
     println!("{name:<34}{:>9}{p50:>10.2}{p99:>10.2}{p999:>10.2}{max:>10.2}", waits.len());
-}
-
-fn entry(partition: u32, index: u64, count: i64) -> bytes::Bytes {
-    let body = match index {
-        1 => CommandBody::SetSchema(table()),
-        _ => {
-            let rows = rows(index as i64 * count, count);
-            let data = batch::encode(&rows).unwrap();
-            let key = KeyDigest(u128::from(partition) << 64 | u128::from(index));
-            let part = Part { key, body: BodyDigest(index), rows: count as u32, data };
-            CommandBody::Append(Append { table: TableId(1), version: SchemaVersion(1), parts: vec![part] })
-        }
-    };
-    Command { time: LogTime(index), body }.encode()
 }
 
 struct Sent {

@@ -7,42 +7,18 @@
 //! again over what is there then.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod support;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
-use raftduck_engine::{ApplyBatch, EngineEntry, EntryKind, Store, StoreOptions, arrow_schema, batch};
-use raftduck_model::{
-    Append, BodyDigest, Column, ColumnType, Command, CommandBody, KeyDigest, LogId, LogTime, Part, PartitionId,
-    ReplicaId, SchemaVersion, Table, TableId,
-};
+use raftduck_engine::{ApplyBatch, EngineEntry, EntryKind, Store, StoreOptions};
+use raftduck_model::{LogId, PartitionId, ReplicaId};
+use support::entry;
 
 /// Rows of one entry, close to the 1 MiB that one may have.
 const ENTRY_ROWS: i64 = 16_000;
-
-fn table() -> Table {
-    let column = |name: &str, kind| Column { name: name.into(), kind, nullable: true, default: None };
-    let columns = vec![
-        column("id", ColumnType::BigInt),
-        column("host", ColumnType::Varchar),
-        column("value", ColumnType::Double),
-        column("text", ColumnType::Varchar),
-    ];
-    Table { id: TableId(1), name: "bench".into(), version: SchemaVersion(1), columns, key: 0 }
-}
-
-fn rows(from: i64) -> RecordBatch {
-    let range = from..from + ENTRY_ROWS;
-    let mixed = |row: i64| (row.wrapping_mul(0x5851_f42d_4c95_7f2d) >> 20) & 0xfff_ffff;
-    let columns: Vec<ArrayRef> = vec![
-        Arc::new(Int64Array::from_iter_values(range.clone())),
-        Arc::new(StringArray::from_iter_values(range.clone().map(|row| format!("host-{}", row % 100)))),
-        Arc::new(Float64Array::from_iter_values(range.clone().map(|row| mixed(row) as f64 * 0.1))),
-        Arc::new(StringArray::from_iter_values(range.map(|row| format!("a line of text, number {}", mixed(row))))),
-    ];
-    RecordBatch::try_new(arrow_schema::of_table(&table()), columns).unwrap()
-}
 
 fn open(folder: &Path, memory_mib: u64) -> Store {
     let halt = Arc::new(|reason: &str| panic!("the store halted: {reason}"));
@@ -51,16 +27,7 @@ fn open(folder: &Path, memory_mib: u64) -> Store {
 }
 
 async fn apply(store: &Store, partition: u32, index: u64) {
-    let body = match index {
-        1 => CommandBody::SetSchema(table()),
-        _ => {
-            let data = batch::encode(&rows(index as i64 * ENTRY_ROWS)).unwrap();
-            let key = KeyDigest(index.into());
-            let part = Part { key, body: BodyDigest(index), rows: ENTRY_ROWS as u32, data };
-            CommandBody::Append(Append { table: TableId(1), version: SchemaVersion(1), parts: vec![part] })
-        }
-    };
-    let kind = EntryKind::Command(Command { time: LogTime(index), body }.encode());
+    let kind = EntryKind::Command(entry(partition, index, ENTRY_ROWS));
     let id = LogId { term: 1, leader: ReplicaId(1), index };
     let entries = vec![EngineEntry { id, kind, done: None }];
     store.apply(ApplyBatch { partition: PartitionId(partition), entries }).await.unwrap();
