@@ -1,6 +1,7 @@
 //! Workers in this process, and what a control would do with them.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,10 +24,22 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// Nothing here takes this long; a machine that is busy with other things may.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(90);
 /// Between looks at a state that is waited for.
 const LOOK: Duration = Duration::from_millis(20);
 const TOKEN: &str = "a cluster token";
+
+/// Looks until there is what is waited for; an error says what there was instead.
+pub async fn eventually<T, E: Display>(look: impl AsyncFn() -> Result<T, E>) -> T {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        match look().await {
+            Ok(found) => return found,
+            Err(error) => assert!(Instant::now() < deadline, "{error}"),
+        }
+        sleep(LOOK).await;
+    }
+}
 
 struct Worker {
     address: SocketAddr,
@@ -88,16 +101,10 @@ impl Workers {
             "replication": replication,
         });
         let url = format!("http://{}/admin/v1/bootstrap", self.0[0].address);
-        let deadline = Instant::now() + DEADLINE;
-        loop {
-            let sent = reqwest::Client::new().post(&url).bearer_auth(TOKEN).json(&body).send().await;
-            match sent {
-                Ok(response) if response.status().is_success() => return,
-                Ok(response) => panic!("bootstrap: {}", response.text().await.unwrap()),
-                Err(error) if Instant::now() > deadline => panic!("bootstrap: {error}"),
-                Err(_) => sleep(LOOK).await,
-            }
-        }
+        let client = reqwest::Client::new();
+        let send = async || client.post(&url).bearer_auth(TOKEN).json(&body).send().await;
+        let response = eventually(send).await;
+        assert!(response.status().is_success(), "bootstrap: {}", response.text().await.unwrap());
     }
 
     pub async fn stop(&mut self, store: usize) {
@@ -108,11 +115,7 @@ impl Workers {
 
     pub async fn restart(&mut self, store: usize) {
         self.0[store].start();
-        let deadline = Instant::now() + DEADLINE;
-        while self.watch(store).await.is_none() {
-            assert!(Instant::now() < deadline, "store {store} does not come back");
-            sleep(LOOK).await;
-        }
+        eventually(async || self.watch(store).await.ok_or(format!("store {store} does not come back"))).await;
     }
 
     pub fn client_with_token(&self, store: usize, token: &str) -> rpc::Store {
@@ -151,15 +154,11 @@ impl Workers {
 
     /// Waits until the partitions' leaders (partition to store) are as wanted.
     pub async fn wait(&self, wanted: impl Fn(&BTreeMap<u32, usize>) -> bool) {
-        let deadline = Instant::now() + DEADLINE;
-        loop {
+        eventually(async || {
             let leaders = self.leaders().await;
-            if wanted(&leaders) {
-                return;
-            }
-            assert!(Instant::now() < deadline, "leaders: {leaders:?}");
-            sleep(LOOK).await;
-        }
+            if wanted(&leaders) { Ok(()) } else { Err(format!("leaders: {leaders:?}")) }
+        })
+        .await;
     }
 
     /// A table of one BIGINT column that is NOT NULL.
@@ -167,22 +166,20 @@ impl Workers {
         let columns = vec![Column { name: "v".into(), kind: ColumnType::BigInt, nullable: false, default: None }];
         let command = MetaCommand::CreateTable { name: name.into(), columns, key: 0, if_not_exists: true };
         let command: Bytes = serde_json::to_vec(&command).unwrap().into();
-        let deadline = Instant::now() + DEADLINE;
-        loop {
+        let ask_all = async || {
             for store in 0..self.0.len() {
                 let Ok(response) = self.client(store).meta(MetaRequest { command: command.clone() }).await else {
                     continue;
                 };
                 if let Some(meta_response::Outcome::Reply(reply)) = response.into_inner().outcome {
-                    let MetaReply::Table { table } = serde_json::from_slice(&reply).unwrap() else {
-                        panic!("{reply:?}")
-                    };
-                    return Arc::new(table);
+                    return Ok(reply);
                 }
             }
-            assert!(Instant::now() < deadline, "no meta leader");
-            sleep(LOOK).await;
-        }
+            Err("no meta leader")
+        };
+        let reply = eventually(ask_all).await;
+        let MetaReply::Table { table } = serde_json::from_slice(&reply).unwrap() else { panic!("{reply:?}") };
+        Arc::new(table)
     }
 
     pub fn part(&self, table: &Table, partition: PartitionId, key: KeyDigest, values: &[i64]) -> RowsPart {
@@ -208,8 +205,7 @@ impl Workers {
     /// Sends one part to whoever leads its partition, again and again with the same key, until it
     /// is written or refused for a reason of its own.
     pub async fn send(&self, part: RowsPart) -> part_outcome::Outcome {
-        let deadline = Instant::now() + DEADLINE;
-        loop {
+        eventually(async || {
             for store in (0..self.0.len()).filter(|store| self.0[*store].running.is_some()) {
                 let outcome = self.try_send(store, part.clone(), Duration::from_secs(1)).await;
                 let again = match &outcome {
@@ -221,12 +217,12 @@ impl Workers {
                     part_outcome::Outcome::Written(_) => false,
                 };
                 if !again {
-                    return outcome;
+                    return Ok(outcome);
                 }
             }
-            assert!(Instant::now() < deadline, "nobody takes the rows");
-            sleep(LOOK).await;
-        }
+            Err("nobody takes the rows")
+        })
+        .await
     }
 
     pub async fn append(&self, table: &Table, partition: PartitionId, key: KeyDigest, values: &[i64]) -> Written {
@@ -246,14 +242,8 @@ impl Workers {
             timeout_ms: 10_000,
             ..QueryRequest::default()
         };
-        let deadline = Instant::now() + DEADLINE;
-        loop {
-            if let Some(answer) = self.ask(store, request.clone()).await {
-                return answer;
-            }
-            assert!(Instant::now() < deadline, "store {store} does not answer");
-            sleep(LOOK).await;
-        }
+        eventually(async || self.ask(store, request.clone()).await.ok_or(format!("store {store} does not answer")))
+            .await
     }
 
     async fn partitions(&self) -> u32 {
