@@ -2,6 +2,7 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 pub mod crash;
+pub mod snapshot;
 pub mod types;
 
 use std::path::Path;
