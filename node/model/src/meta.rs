@@ -3,15 +3,17 @@
 //! Serialised as JSON with a version, in its log, in its snapshot and to whoever watches it;
 //! `tests/golden.rs` holds the text. Field names are on volumes: add, never rename or reuse.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{ClusterId, Epoch, PartitionId, ReplicaId, StoreId, TableId};
+use crate::ids::{ClusterId, Epoch, GroupId, PartitionId, ReplicaId, StoreId, TableId};
 use crate::table::{Column, Table};
 
 mod apply;
+mod change;
+mod stores;
 
 /// The level of everything this build writes on disk and on the wire.
 pub const LEVEL: u32 = 1;
@@ -23,14 +25,29 @@ pub struct Meta {
     pub cluster: Option<ClusterId>,
     /// Binaries of this level and of the one below may work on the cluster.
     pub level: u32,
-    /// Raised by every change of `stores`, `replicas` or `partitions`.
+    /// Raised by every change of stores, replicas or partitions.
     pub epoch: Epoch,
     /// Raised by every change of `tables`.
     pub catalog_version: u64,
     /// Every store that ever registered and was not retired.
     pub stores: BTreeMap<StoreId, StoreInfo>,
-    /// The meta group's own replicas.
+    /// Stores that are to be emptied; each is one of `stores`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub draining: BTreeSet<StoreId>,
+    /// Stores that are gone for good: never taken in again, whatever their volumes say.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub retired: BTreeSet<StoreId>,
+    /// Where stores are, as far as somebody said.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub locations: BTreeMap<StoreId, Location>,
+    /// Copies of each partition; 0 in a state from before it was written down: as many as there are.
+    #[serde(default)]
+    pub replication: u32,
+    /// The meta group's own voters.
     pub replicas: Vec<Replica>,
+    /// What the meta group's replicas are on their way to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<Change>,
     /// Partition `p` stands at index `p - 1`.
     pub partitions: Vec<Partition>,
     /// Every table that was not dropped, at its newest version.
@@ -46,6 +63,31 @@ pub struct Meta {
 pub struct StoreInfo {
     /// `host:port`, resolved afresh at every connection.
     pub address: String,
+}
+
+/// Where a store runs: no two voters of a group on one node where that can be helped, nor in one zone.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Location {
+    /// The machine's name.
+    pub node: Option<String>,
+    /// The zone's name.
+    pub zone: Option<String>,
+}
+
+/// A group's replicas on their way to being others. At most one comes and one goes, and the one
+/// that goes does so in the same step in which the one that comes gets its vote.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Change {
+    /// The replica that comes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub add: Option<Replica>,
+    /// The voter that goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remove: Option<ReplicaId>,
+    /// Not wanted any more: the group's leader goes back, unless the voters have changed already.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cancelled: bool,
 }
 
 /// One copy of a group.
@@ -66,6 +108,9 @@ pub struct Partition {
     pub replicas: Vec<Replica>,
     /// Whether its group was initialised; it is never initialised again.
     pub state: PartitionState,
+    /// What its replicas are on their way to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<Change>,
 }
 
 /// How far a partition's creation is.
@@ -101,6 +146,50 @@ pub enum MetaCommand {
         store: StoreId,
         /// Where it is.
         info: StoreInfo,
+    },
+    /// Empties a store, or stops emptying it.
+    DrainStore {
+        /// The store.
+        store: StoreId,
+        /// Whether it is to be emptied.
+        draining: bool,
+    },
+    /// A store is gone for good. Its replicas are replaced; if it comes back, it is refused.
+    RetireStore {
+        /// The store.
+        store: StoreId,
+    },
+    /// Where a store runs.
+    LocateStore {
+        /// The store.
+        store: StoreId,
+        /// Where it is.
+        location: Location,
+    },
+    /// A group's replicas are to become others.
+    BeginChange {
+        /// The group; the meta group too.
+        group: GroupId,
+        /// Where a new replica is to be, which gets an id that was never used.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        add: Option<StoreId>,
+        /// Which voter is to go.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        remove: Option<ReplicaId>,
+    },
+    /// The change is not wanted any more.
+    CancelChange {
+        /// The group.
+        group: GroupId,
+    },
+    /// The group's leader has done or undone the change; these are the committed voters now.
+    EndChange {
+        /// The group.
+        group: GroupId,
+        /// The change that ended.
+        change: Change,
+        /// The group's voters.
+        voters: Vec<Replica>,
     },
     /// A partition's group has a leader.
     PartitionCreated {
@@ -170,6 +259,18 @@ pub enum MetaError {
     /// The command needs a cluster, and there is none yet.
     #[error("the cluster was not bootstrapped yet: run `raftduck bootstrap`")]
     NotBootstrapped,
+    /// The store was retired.
+    #[error("store {store} was retired: set its data aside and let it join empty, as another store")]
+    Retired {
+        /// The store.
+        store: StoreId,
+    },
+    /// No such store.
+    #[error("there is no store {store}: `raftduck status` shows those there are")]
+    NoSuchStore {
+        /// The store.
+        store: StoreId,
+    },
     /// A table of that name exists.
     #[error("table {name:?} exists already")]
     TableExists {
@@ -216,6 +317,33 @@ impl Meta {
     /// The partition's entry in the map.
     pub fn partition(&self, id: PartitionId) -> Option<&Partition> {
         self.partitions.get((id.0 as usize).checked_sub(1)?)
+    }
+
+    /// The group's voters and what they are on their way to; none for a group that is not there.
+    pub fn group(&self, id: GroupId) -> Option<(&[Replica], Option<Change>)> {
+        match id.partition() {
+            None => Some((&self.replicas, self.change)),
+            Some(partition) => self.partition(partition).map(|found| (found.replicas.as_slice(), found.change)),
+        }
+    }
+
+    /// Every group: the meta group, then the partitions.
+    pub fn groups(&self) -> impl Iterator<Item = GroupId> + use<> {
+        (0..=self.partitions.len() as u32).map(GroupId)
+    }
+
+    /// The store's replica of the group, which votes or is to vote; none where it has none.
+    pub fn replica_on(&self, group: GroupId, store: StoreId) -> Option<Replica> {
+        let (voters, change) = self.group(group)?;
+        let coming = change.and_then(|change| change.add);
+        voters.iter().copied().chain(coming).find(|replica| replica.store == store)
+    }
+
+    /// Whether the replica was one of the group's once and never will be again.
+    pub fn is_removed(&self, group: GroupId, replica: ReplicaId) -> bool {
+        let Some((voters, change)) = self.group(group) else { return false };
+        let coming = change.and_then(|change| change.add);
+        replica < self.next_replica && !voters.iter().chain(&coming).any(|known| known.id == replica)
     }
 
     /// How many partitions there are, for ever; none before the cluster was bootstrapped.

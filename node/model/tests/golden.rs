@@ -8,10 +8,10 @@ use proptest::prelude::*;
 use raftduck_model::codec::{Reader, Write};
 use raftduck_model::hash::{KeyValue, body_digest, key_digest, key_hash, partition_of};
 use raftduck_model::ids::{ClusterId, LogTime};
-use raftduck_model::meta::{Meta, MetaCommand, MetaError, MetaReply, Replica, StoreInfo};
+use raftduck_model::meta::{Change, Location, Meta, MetaCommand, MetaError, MetaReply, Replica, StoreInfo};
 use raftduck_model::{
-    Append, BodyDigest, Column, Command, CommandBody, KeyDigest, LogId, Part, PartitionId, ReplicaId, SchemaVersion,
-    StoreId, Table, TableId,
+    Append, BodyDigest, Column, Command, CommandBody, GroupId, KeyDigest, LogId, Part, PartitionId, ReplicaId,
+    SchemaVersion, StoreId, Table, TableId,
 };
 use uuid::Uuid;
 
@@ -93,6 +93,26 @@ fn meta_and_its_commands_have_this_json() {
             if_not_exists: false,
         },
         MetaCommand::DropTable { name: "u".to_owned(), if_exists: true },
+        MetaCommand::RegisterStore { store: store(3), info: StoreInfo { address: "c:1".to_owned() } },
+        MetaCommand::LocateStore {
+            store: store(2),
+            location: Location { node: Some("n".to_owned()), zone: Some("z".to_owned()) },
+        },
+        MetaCommand::DrainStore { store: store(1), draining: true },
+        MetaCommand::RetireStore { store: store(3) },
+        MetaCommand::BeginChange { group: GroupId(1), add: Some(store(2)), remove: Some(ReplicaId(2)) },
+        MetaCommand::EndChange {
+            group: GroupId(1),
+            change: Change {
+                add: Some(Replica { id: ReplicaId(3), store: store(2) }),
+                remove: Some(ReplicaId(2)),
+                cancelled: false,
+            },
+            voters: vec![Replica { id: ReplicaId(3), store: store(2) }],
+        },
+        MetaCommand::BeginChange { group: GroupId(1), add: Some(store(1)), remove: None },
+        MetaCommand::BeginChange { group: GroupId::META, add: Some(store(2)), remove: None },
+        MetaCommand::CancelChange { group: GroupId::META },
     ];
     let mut meta = Meta::default();
     let mut lines = Vec::new();
@@ -103,9 +123,23 @@ fn meta_and_its_commands_have_this_json() {
         lines.extend([json, serde_json::to_string(&reply).unwrap()]);
     }
     lines.push(serde_json::to_string(&meta).unwrap());
-    lines.push(serde_json::to_string(&MetaError::NoSuchTable { name: "x".to_owned() }).unwrap());
-    assert_eq!(serde_json::from_str::<Meta>(&lines[lines.len() - 2]).unwrap(), meta);
+    let errors = [
+        MetaError::NoSuchTable { name: "x".to_owned() },
+        MetaError::Retired { store: store(3) },
+        MetaError::NoSuchStore { store: store(4) },
+    ];
+    lines.extend(errors.iter().map(|error| serde_json::to_string(error).unwrap()));
+    assert_eq!(serde_json::from_str::<Meta>(&lines[lines.len() - errors.len() - 1]).unwrap(), meta);
     assert_eq!(lines.join("\n"), include_str!("golden/meta.jsonl").trim_end());
+}
+
+#[test]
+fn a_state_from_before_replicas_moved_is_read() {
+    let old = include_str!("golden/meta_before_changes.json");
+    let meta: Meta = serde_json::from_str(old).unwrap();
+    assert_eq!((meta.replication, meta.change, meta.partitions[0].change), (0, None, None));
+    let written = serde_json::to_string(&meta).unwrap();
+    assert_eq!(written.replace(r#""replication":0,"#, ""), old.trim_end());
 }
 
 #[test]

@@ -14,13 +14,13 @@ impl Meta {
             MetaCommand::Bootstrap { cluster, stores, replicas, partitions, replication } => {
                 self.bootstrap(cluster, stores, replicas, partitions, replication)
             }
-            MetaCommand::RegisterStore { store, info } => {
-                if self.stores.get(&store) != Some(&info) {
-                    self.stores.insert(store, info);
-                    self.epoch.0 += 1;
-                }
-                Ok(MetaReply::Done)
-            }
+            MetaCommand::RegisterStore { store, info } => self.register_store(store, info),
+            MetaCommand::DrainStore { store, draining } => self.drain_store(store, draining),
+            MetaCommand::RetireStore { store } => self.retire_store(store),
+            MetaCommand::LocateStore { store, location } => self.locate_store(store, location),
+            MetaCommand::BeginChange { group, add, remove } => self.begin_change(group, add, remove),
+            MetaCommand::CancelChange { group } => self.cancel_change(group),
+            MetaCommand::EndChange { group, change, voters } => self.end_change(group, change, &voters),
             MetaCommand::PartitionCreated { partition } => {
                 let index = (partition.0 as usize).wrapping_sub(1);
                 let Some(entry) = self.partitions.get_mut(index) else {
@@ -70,6 +70,7 @@ impl Meta {
         self.next_replica = ReplicaId(replicas.iter().map(|replica| replica.id.0).max().unwrap_or_default() + 1);
         self.next_table = TableId(1);
         self.replicas = replicas;
+        self.replication = replication;
         let order: Vec<StoreId> = stores.iter().map(|(id, _)| *id).collect();
         self.stores.extend(stores);
         self.partitions = (0..partitions)
@@ -79,13 +80,14 @@ impl Meta {
                     .map(|copy| self.new_replica(order[(index + copy) as usize % order.len()]))
                     .collect(),
                 state: PartitionState::Creating,
+                change: None,
             })
             .collect();
         self.epoch.0 += 1;
         Ok(MetaReply::Done)
     }
 
-    fn new_replica(&mut self, store: StoreId) -> Replica {
+    pub(super) fn new_replica(&mut self, store: StoreId) -> Replica {
         let id = self.next_replica;
         self.next_replica.0 += 1;
         Replica { id, store }

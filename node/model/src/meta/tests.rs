@@ -6,6 +6,8 @@ use uuid::Uuid;
 use super::*;
 use crate::limits;
 
+mod changes;
+
 fn store(number: u128) -> StoreId {
     StoreId(Uuid::from_u128(number))
 }
@@ -38,6 +40,14 @@ fn add(table: &str, column: Column, if_not_exists: bool) -> MetaCommand {
 
 fn drop_table(name: &str, if_exists: bool) -> MetaCommand {
     MetaCommand::DropTable { name: name.to_owned(), if_exists }
+}
+
+fn begin(group: u32, add: Option<u128>, remove: Option<u64>) -> MetaCommand {
+    MetaCommand::BeginChange { group: GroupId(group), add: add.map(store), remove: remove.map(ReplicaId) }
+}
+
+fn replica(id: u64, number: u128) -> Replica {
+    Replica { id: ReplicaId(id), store: store(number) }
 }
 
 fn cluster() -> Meta {
@@ -179,6 +189,32 @@ fn a_column_is_added_at_the_end_under_a_new_version() {
 }
 
 fn any_command() -> impl Strategy<Value = MetaCommand> {
+    let change = (prop::option::of((1..20_u64, 1..5_u128)), prop::option::of(1..20_u64), any::<bool>()).prop_map(
+        |(add, remove, cancelled)| Change {
+            add: add.map(|(id, number)| replica(id, number)),
+            remove: remove.map(ReplicaId),
+            cancelled,
+        },
+    );
+    let voters = prop::collection::vec((1..20_u64, 1..5_u128).prop_map(|(id, number)| replica(id, number)), 0..3);
+    prop_oneof![
+        4 => catalog_command(),
+        1 => (1..6_u128, any::<bool>())
+            .prop_map(|(number, draining)| MetaCommand::DrainStore { store: store(number), draining }),
+        1 => (1..6_u128).prop_map(|number| MetaCommand::RetireStore { store: store(number) }),
+        1 => (1..6_u128, prop::option::of("[ab]")).prop_map(|(number, node)| MetaCommand::LocateStore {
+            store: store(number),
+            location: Location { node, zone: None }
+        }),
+        1 => (0..3_u32, prop::option::of(1..6_u128), prop::option::of(1..8_u64))
+            .prop_map(|(group, add, remove)| begin(group, add, remove)),
+        1 => (0..3_u32).prop_map(|group| MetaCommand::CancelChange { group: GroupId(group) }),
+        1 => (0..3_u32, change, voters)
+            .prop_map(|(group, change, voters)| MetaCommand::EndChange { group: GroupId(group), change, voters }),
+    ]
+}
+
+fn catalog_command() -> impl Strategy<Value = MetaCommand> {
     let name = prop::sample::select(vec!["t", "T", "u", ""]);
     let kind = prop::sample::select(vec!["INTEGER", "DOUBLE", "VARCHAR"]);
     prop_oneof![
@@ -199,7 +235,7 @@ fn any_command() -> impl Strategy<Value = MetaCommand> {
 proptest! {
     #[test]
     fn a_replay_from_any_prefix_and_every_command_twice_give_one_state(
-        commands in prop::collection::vec(any_command(), 0..30), cut in any::<prop::sample::Index>()
+        commands in prop::collection::vec(any_command(), 0..60), cut in any::<prop::sample::Index>()
     ) {
         let mut once = Meta::default();
         let mut twice = Meta::default();

@@ -21,7 +21,12 @@ fn cluster(holders: &[Vec<usize>], leaders: &[usize]) -> (Meta, BTreeMap<GroupId
             Replica { id: ReplicaId(next), store: store(*number) }
         });
         let id = PartitionId(at as u32 + 1);
-        meta.partitions.push(Partition { id, replicas: replicas.collect(), state: PartitionState::Created });
+        meta.partitions.push(Partition {
+            id,
+            replicas: replicas.collect(),
+            state: PartitionState::Created,
+            change: None,
+        });
     }
     let leaders = leaders
         .iter()

@@ -1,0 +1,61 @@
+//! Stores that come, move, are emptied and go.
+
+use crate::ids::StoreId;
+use crate::meta::{Location, Meta, MetaError, MetaReply, StoreInfo};
+
+impl Meta {
+    pub(super) fn register_store(&mut self, store: StoreId, info: StoreInfo) -> Result<MetaReply, MetaError> {
+        if self.retired.contains(&store) {
+            return Err(MetaError::Retired { store });
+        }
+        if self.stores.get(&store) != Some(&info) {
+            self.stores.insert(store, info);
+            self.epoch.0 += 1;
+        }
+        Ok(MetaReply::Done)
+    }
+
+    pub(super) fn drain_store(&mut self, store: StoreId, draining: bool) -> Result<MetaReply, MetaError> {
+        self.known(store)?;
+        let changed = match draining {
+            true => self.draining.insert(store),
+            false => self.draining.remove(&store),
+        };
+        self.epoch.0 += u64::from(changed);
+        Ok(MetaReply::Done)
+    }
+
+    /// Its replicas stay in the map until they are replaced: a group without them would be smaller.
+    pub(super) fn retire_store(&mut self, store: StoreId) -> Result<MetaReply, MetaError> {
+        if self.retired.contains(&store) {
+            return Ok(MetaReply::Done);
+        }
+        if self.cluster.is_none() {
+            // The bootstrap could name it, and it would be retired and registered.
+            return Err(MetaError::NotBootstrapped);
+        }
+        self.known(store)?;
+        self.stores.remove(&store);
+        self.draining.remove(&store);
+        self.locations.remove(&store);
+        self.retired.insert(store);
+        self.epoch.0 += 1;
+        Ok(MetaReply::Done)
+    }
+
+    pub(super) fn locate_store(&mut self, store: StoreId, location: Location) -> Result<MetaReply, MetaError> {
+        self.known(store)?;
+        if self.locations.get(&store) != Some(&location) {
+            self.locations.insert(store, location);
+            self.epoch.0 += 1;
+        }
+        Ok(MetaReply::Done)
+    }
+
+    fn known(&self, store: StoreId) -> Result<(), MetaError> {
+        match self.stores.contains_key(&store) {
+            true => Ok(()),
+            false => Err(MetaError::NoSuchStore { store }),
+        }
+    }
+}
