@@ -37,6 +37,9 @@ pub struct Transfer {
 /// Leaders on stores outside `alive`, or outside the partition's replicas, are taken for unknown:
 /// their groups are about to elect another. The meta group is not moved and not counted.
 ///
+/// A draining store should lead nothing. Its leaders go first, each to the replica whose store leads
+/// least, where there is one on a store that is alive and stays.
+///
 /// This is the search for cost-reducing paths of Harvey, Ladner, Lovász and Tamir, "Semi-matchings
 /// for bipartite graphs and load balancing" (2003): a spread is as even as it can be when no chain
 /// of transfers leads from a store to one with at least two leaders fewer. A chain is listed from
@@ -47,7 +50,7 @@ pub fn spread_leaders(
     alive: &BTreeSet<StoreId>,
 ) -> Vec<Transfer> {
     let mut spread = Spread::new(meta, leaders, alive);
-    let mut transfers: Vec<Transfer> = Vec::new();
+    let mut transfers = spread.leave_draining(leaders, alive);
     while transfers.len() < MAX_TRANSFERS {
         let Some(chain) = spread.chain() else { break };
         for step in chain {
@@ -75,9 +78,9 @@ struct Step {
 /// Which store leads which partition.
 struct Spread<'a> {
     meta: &'a Meta,
-    /// Only partitions with a leader that is known, alive and of the map.
+    /// Only partitions with a leader that is known, alive, of the map and not on a draining store.
     leaders: BTreeMap<GroupId, Leadership>,
-    /// Of every store that is alive and holds a replica of a partition.
+    /// Of every store that is alive, not draining, and holds a replica of a partition.
     loads: BTreeMap<StoreId, usize>,
 }
 
@@ -86,7 +89,8 @@ impl<'a> Spread<'a> {
         let mut spread = Spread { meta, leaders: BTreeMap::new(), loads: BTreeMap::new() };
         for partition in &meta.partitions {
             let group = partition.id.group();
-            for replica in partition.replicas.iter().filter(|replica| alive.contains(&replica.store)) {
+            let may_lead = |store| alive.contains(store) && !meta.draining.contains(store);
+            for replica in partition.replicas.iter().filter(|replica| may_lead(&replica.store)) {
                 let load = spread.loads.entry(replica.store).or_default();
                 if let Some(leader) = leaders.get(&group).filter(|leader| leader.store == replica.store) {
                     *load += 1;
@@ -95,6 +99,28 @@ impl<'a> Spread<'a> {
             }
         }
         spread
+    }
+
+    /// The transfers from draining stores, which the rest of the spread counts as done.
+    fn leave_draining(&mut self, leaders: &BTreeMap<GroupId, Leadership>, alive: &BTreeSet<StoreId>) -> Vec<Transfer> {
+        let mut transfers = Vec::new();
+        for partition in &self.meta.partitions {
+            let group = partition.id.group();
+            let from = leaders.get(&group).filter(|leader| {
+                leader.ready && self.meta.draining.contains(&leader.store) && alive.contains(&leader.store)
+            });
+            let Some(from) = from.map(|leader| leader.store) else { continue };
+            if transfers.len() == MAX_TRANSFERS || !partition.replicas.iter().any(|replica| replica.store == from) {
+                continue;
+            }
+            let able = partition.replicas.iter().filter(|replica| self.loads.contains_key(&replica.store));
+            let best = able.min_by_key(|replica| (self.load(replica.store), rank(partition, from, replica.store)));
+            if let Some(to) = best {
+                transfers.push(Transfer { group, from, to_replica: to.id });
+                *self.loads.entry(to.store).or_default() += 1;
+            }
+        }
+        transfers
     }
 
     fn load(&self, store: StoreId) -> usize {

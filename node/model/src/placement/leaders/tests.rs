@@ -67,6 +67,27 @@ fn a_leader_that_is_not_ready_is_left_alone() {
     assert_eq!(spread_leaders(&meta, &leaders, &alive(0..2)), []);
 }
 
+#[test]
+fn leaders_leave_a_draining_store_first_and_for_where_least_is_led() {
+    let (mut meta, mut leaders) = cluster(&vec![vec![0, 1, 2]; 8], &[0, 0, 0, 0, 0, 0, 1, 1]);
+    meta.draining.insert(store(0));
+    let transfers = spread_leaders(&meta, &leaders, &alive(0..3));
+    let to = |transfer: &Transfer| meta.replica_on(transfer.group, store(2)).unwrap().id == transfer.to_replica;
+    assert_eq!(transfers.iter().map(to).collect::<Vec<_>>(), [true, true, false, true]);
+    assert!(transfers.iter().all(|transfer| transfer.from == store(0)));
+    leaders.values_mut().for_each(|leader| leader.ready = false);
+    assert_eq!(spread_leaders(&meta, &leaders, &alive(0..3)), [], "a leader that is not ready is left alone");
+}
+
+#[test]
+fn a_draining_store_keeps_what_nobody_else_can_lead_and_gets_nothing() {
+    let (mut meta, leaders) = cluster(&[vec![0, 1], vec![0, 1], vec![1, 2], vec![1, 2]], &[0, 0, 1, 1]);
+    meta.draining = [store(0), store(1)].into();
+    let transfers = spread_leaders(&meta, &leaders, &alive(0..3));
+    assert_eq!(transfers.iter().map(|transfer| transfer.group).collect::<Vec<_>>(), [GroupId(3), GroupId(4)]);
+    assert_eq!(spread_leaders(&meta, &leaders, &alive(0..2)), []);
+}
+
 /// The least sum of squared loads over all ways to lead, by trying them all.
 fn best(holders: &[Vec<usize>], alive: &[usize], loads: &mut Vec<usize>) -> usize {
     let Some((first, rest)) = holders.split_first() else { return loads.iter().map(|load| load * load).sum() };
@@ -85,6 +106,7 @@ proptest! {
     fn it_ends_as_even_as_the_replicas_permit(
         stores in 1..5_usize,
         dead in 0..5_usize,
+        draining in 0..10_usize,
         raw in prop::collection::vec((prop::collection::vec(0..5_usize, 1..4), any::<prop::sample::Index>()), 1..8),
         done in prop::collection::vec(1..=MAX_TRANSFERS, 64),
     ) {
@@ -104,7 +126,8 @@ proptest! {
                 holders.push(unique);
             }
         }
-        let (meta, mut leaders) = cluster(&holders, &leads);
+        let (mut meta, mut leaders) = cluster(&holders, &leads);
+        meta.draining.insert(store(draining));
         let mut rounds = done.into_iter();
         loop {
             let transfers = spread_leaders(&meta, &leaders, &alive(up.clone()));
@@ -116,6 +139,7 @@ proptest! {
                 let partition = meta.partition(PartitionId(transfer.group.0)).unwrap();
                 let to = partition.replicas.iter().find(|replica| replica.id == transfer.to_replica).unwrap();
                 prop_assert!(alive(up.clone()).contains(&to.store), "never a dead store");
+                prop_assert!(to.store != store(draining), "never a draining store");
                 prop_assert_eq!(leaders[&transfer.group].store, transfer.from);
                 prop_assert!(to.store != transfer.from);
             }
@@ -132,7 +156,12 @@ proptest! {
         for leader in leaders.values() {
             loads[leader.store.0.as_u128() as usize] += 1;
         }
+        let staying: Vec<usize> = up.into_iter().filter(|number| *number != draining).collect();
+        holders.retain(|held| held.iter().any(|number| staying.contains(number)));
+        // It leads only what nobody else can.
+        let stuck = loads.get_mut(draining).map_or(0, std::mem::take);
+        prop_assert_eq!(stuck + holders.len(), leaders.len());
         let cost: usize = loads.iter().map(|load| load * load).sum();
-        prop_assert_eq!(cost, best(&holders, &up, &mut vec![0; stores]));
+        prop_assert_eq!(cost, best(&holders, &staying, &mut vec![0; stores]));
     }
 }
