@@ -92,6 +92,7 @@ impl Simulation {
         let coming = |group: GroupId| self.meta.group(group)?.1?.add;
         let mut coming: BTreeSet<StoreId> =
             self.under_way().into_iter().filter_map(coming).map(|replica| replica.store).collect();
+        let before = self.meta.clone();
         for command in &commands {
             self.check_command(command, &mut coming);
             let epoch = self.meta.epoch;
@@ -99,6 +100,7 @@ impl Simulation {
             assert!(self.meta.epoch > epoch, "{command:?} changes nothing");
         }
         self.check_state();
+        self.check_cancelled(&before, &commands);
         let mut under_way = self.under_way();
         if commands.is_empty() && under_way.is_empty() {
             return false;
@@ -144,6 +146,32 @@ impl Simulation {
             let stores: BTreeSet<StoreId> = voters.iter().chain(&add).map(|replica| replica.store).collect();
             assert_eq!(stores.len(), voters.len() + add.iter().count(), "{group}: two replicas on one store");
         }
+    }
+
+    /// What was cancelled and undone is not begun again at once, unless its old store gets a replica
+    /// meanwhile: then that one is too full again.
+    fn check_cancelled(&self, before: &Meta, commands: &[MetaCommand]) {
+        let mut undone = self.meta.clone();
+        let mut again = Vec::new();
+        for command in commands {
+            let MetaCommand::CancelChange { group } = *command else { continue };
+            end_change(&mut undone, group, false);
+            let (voters, change) = before.group(group).unwrap();
+            let Change { add, remove, .. } = change.unwrap();
+            let from = voters.iter().find(|voter| Some(voter.id) == remove).map(|voter| voter.store);
+            again.push((MetaCommand::BeginChange { group, add: add.map(|add| add.store), remove }, from));
+        }
+        if again.is_empty() {
+            return;
+        }
+        let next = plan(&undone, &self.seen);
+        let filled = commands.iter().chain(&next).filter_map(|command| match command {
+            MetaCommand::BeginChange { add, .. } => *add,
+            _ => None,
+        });
+        let filled: BTreeSet<StoreId> = filled.collect();
+        again.retain(|(_, from)| from.is_none_or(|from| !filled.contains(&from)));
+        assert!(again.iter().all(|(command, _)| !next.contains(command)), "{again:?} {next:?}");
     }
 
     /// Replicas of partitions on the store.
