@@ -126,7 +126,22 @@ fn nothing_is_removed_without_a_target() {
     lose(&mut seen, 2);
     assert_eq!(plan(&meta, &seen), [], "a store that is gone may return");
     meta.apply(MetaCommand::RetireStore { store: store(2) }).unwrap();
-    assert_eq!(plan(&meta, &seen), [begin(&meta, 0, None, Some(2))]);
+    assert_eq!(go(&mut meta, &seen), [begin(&meta, 0, None, Some(2))]);
+    end_change(&mut meta, GroupId::META, true);
+    assert_eq!(plan(&meta, &seen), [], "two copies of the catalog rather than one");
+}
+
+#[test]
+fn a_voter_too_many_stays_while_the_majority_needs_it() {
+    let (mut meta, mut seen) = cluster(5, 1, 3);
+    place(&mut meta, 1, &[0, 1, 2, 3, 4]);
+    drain(&mut meta, 0, true);
+    place(&mut meta, 0, &[1, 2, 3]);
+    seen.reachable.remove(&store(3));
+    seen.reachable.remove(&store(4));
+    assert_eq!(go(&mut meta, &seen), [begin(&meta, 1, None, Some(4))], "not the draining one, yet");
+    end_change(&mut meta, GroupId(1), true);
+    assert_eq!(plan(&meta, &seen), [begin(&meta, 1, None, Some(0))]);
 }
 
 #[test]
@@ -196,6 +211,18 @@ fn a_target_is_chosen_by_node_then_zone_then_load() {
         seen.full = full.into_iter().map(store).collect();
         assert_eq!(plan(&meta, &seen).first(), Some(&begin(&meta, 1, Some(best), Some(1))));
     }
+}
+
+#[test]
+fn a_group_waits_for_its_best_target_rather_than_take_another() {
+    let (mut meta, mut seen) = cluster(5, 2, 3);
+    (0..5).for_each(|number| locate(&mut meta, number, &number.to_string(), ["x", "y", "z", "y", "x"][number]));
+    place(&mut meta, 0, &[0, 2, 3]);
+    (1..=2).for_each(|group| place(&mut meta, group, &[0, 1, 2]));
+    lose(&mut seen, 1);
+    assert_eq!(go(&mut meta, &seen), [begin(&meta, 1, Some(3), Some(1))]);
+    end_change(&mut meta, GroupId(1), true);
+    assert_eq!(go(&mut meta, &seen).first(), Some(&begin(&meta, 2, Some(3), Some(1))));
 }
 
 #[test]
@@ -287,8 +314,9 @@ fn a_change_of_numbers_that_is_not_wanted_any_more_is_cancelled() {
 
 #[test]
 fn a_partition_that_was_not_created_yet_is_left_alone() {
-    let (mut meta, seen) = cluster(4, 1, 3);
+    let (mut meta, seen) = cluster(5, 1, 3);
+    place(&mut meta, 0, &[0, 3, 4]);
     drain(&mut meta, 0, true);
     meta.partitions[0].state = PartitionState::Creating;
-    assert_eq!(plan(&meta, &seen), [begin(&meta, 0, Some(3), Some(0))]);
+    assert_eq!(plan(&meta, &seen), [begin(&meta, 0, Some(1), Some(0))]);
 }

@@ -129,6 +129,9 @@ impl Simulation {
                     assert!(coming.insert(*add), "{command:?}: it receives twice");
                 } else {
                     assert!(remove.is_some() && voters.len() > self.copies(*group), "{command:?} leaves too few");
+                    let mut rest = voters.to_vec();
+                    rest.retain(|voter| Some(voter.id) != *remove);
+                    assert!(self.stores().has_majority(&rest), "{command:?} leaves no majority");
                 }
                 if remove.is_none() {
                     assert!(voters.len() < self.copies(*group), "{command:?} makes too many");
