@@ -103,6 +103,9 @@ pub(crate) fn open_file(file: &Path, options: &StoreOptions) -> Result<Opened, F
         }
         catalog.learn(part, &table);
     }
+    for physical in catalog.tables().filter_map(|table| catalog.physical(table)) {
+        structure::narrow_physical(&connection, &physical.definition)?;
+    }
     let partitions = applied.into_iter().map(|(part, applied)| {
         let keys = keys.remove(&part).unwrap_or_else(|| KeyIndex::new(options.keys_per_partition));
         (part, Partition::new(applied, keys))

@@ -7,6 +7,7 @@ use crate::catalog::{Catalog, Physical, physical_column};
 use crate::fault::Fault;
 use crate::literal;
 use crate::system;
+use crate::view;
 
 /// What the apply thread knows of tables once the change is committed.
 pub(crate) enum Change {
@@ -89,6 +90,19 @@ pub(crate) fn widen_physical(
         }
     }
     Ok(Some(open_physical(connection, table)?))
+}
+
+/// Takes the columns off the physical table that no partition here knows any more: those that did
+/// have dropped the table or are gone. Otherwise rows would not fit, and the columns could not be
+/// added, with their defaults for the rows until then, when a partition learns of them. Only at
+/// opening; until then the apply thread knows the wide table.
+pub(crate) fn narrow_physical(connection: &Connection, table: &Table) -> Result<(), Fault> {
+    let present = view::physical_columns(connection, table)?.unwrap_or_default();
+    for place in table.columns.len()..present {
+        let (name, column) = (table.id.physical_name(), physical_column(place));
+        connection.execute_batch(&format!("ALTER TABLE store.main.{name} DROP COLUMN {column}"))?;
+    }
+    Ok(())
 }
 
 /// The physical table as the apply thread needs it, its columns' defaults evaluated.

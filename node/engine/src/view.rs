@@ -47,7 +47,7 @@ pub(crate) fn create(
 }
 
 /// How many user columns the physical table has; none where it is not there.
-fn physical_columns(connection: &Connection, table: &Table) -> Result<Option<usize>, Fault> {
+pub(crate) fn physical_columns(connection: &Connection, table: &Table) -> Result<Option<usize>, Fault> {
     const HIDDEN: u64 = raftduck_model::table::HIDDEN_COLUMNS.len() as u64;
     let columns: Option<u64> = connection.query_row(
         "SELECT max(column_count) FROM duckdb_tables() WHERE database_name = 'store' AND table_name = ?",

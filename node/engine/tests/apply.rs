@@ -10,7 +10,7 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use bytes::Bytes;
 use raftduck_engine::{ApplyBatch, ApplyOutcome, EngineEntry, EntryKind, PartOutcome, Store, arrow_schema};
 use raftduck_model::{
-    BodyDigest, ColumnType, CommandBody, KeyDigest, LogIndex, PartitionId, SchemaVersion, Table, TableId,
+    BodyDigest, Column, ColumnType, CommandBody, KeyDigest, LogIndex, PartitionId, SchemaVersion, Table, TableId,
 };
 use support::*;
 
@@ -251,6 +251,29 @@ async fn a_table_goes_with_the_last_partition_that_drops_it() {
     assert_eq!(number(&store, physical, &[]).await, 0);
     assert_eq!(number(&store, "SELECT count(*) FROM events", &[table]).await, 0);
     assert_eq!(apply(&store, 2, 4, command(1, CommandBody::DropTable(TableId(1)))).await, ApplyOutcome::Done);
+}
+
+/// One partition widens the table and drops it, the other has only got as far as the narrow one.
+#[tokio::test]
+async fn a_column_that_nobody_knows_any_more_is_gone_at_opening() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let (narrow, mut wide) = (events(), events());
+    wide.version = SchemaVersion(2);
+    wide.columns.push(Column { default: Some("7".into()), ..column("w", ColumnType::BigInt) });
+    let learned = command(1, CommandBody::SetSchema(narrow.clone()));
+    let row = |index: u64| command(1, append(&narrow, vec![part(index.into(), &rows(index as i64, 1))]));
+    apply_all(&store, 1, 1, vec![learned.clone(), row(2)]).await;
+    let ended = command(1, CommandBody::DropTable(narrow.id));
+    apply_all(&store, 2, 1, vec![learned, command(1, CommandBody::SetSchema(wide.clone())), ended]).await;
+    store.close();
+    drop(store);
+
+    let store = open(folder.path());
+    let written = ApplyOutcome::Parts(vec![PartOutcome::Written { rows: 1 }]);
+    assert_eq!(apply(&store, 1, 3, row(3)).await, written);
+    assert_eq!(apply(&store, 1, 4, command(1, CommandBody::SetSchema(wide.clone()))).await, ApplyOutcome::Done);
+    assert_eq!(text(&store, "SELECT k, w FROM events ORDER BY k", &[wide]).await, ["2|7", "3|7"]);
 }
 
 #[tokio::test]
