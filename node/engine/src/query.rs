@@ -36,7 +36,8 @@ pub struct QuerySpec {
     pub sql: String,
     /// What the names mean, and at which version.
     pub tables: Vec<Table>,
-    /// Only these partitions' rows; all that the store holds if none.
+    /// Only these partitions' rows; all that the store holds if none. Naming all that it holds costs
+    /// nothing, and nothing is read of one that comes meanwhile.
     pub partitions: Option<Vec<PartitionId>>,
     /// Where to cut the answer short.
     pub max_rows: Option<u64>,
@@ -49,8 +50,9 @@ pub struct QuerySpec {
 pub struct Answered {
     /// The answer's columns.
     pub schema: SchemaRef,
-    /// Up to where each partition's log is in the rows that were read. A partition without any
-    /// entry is missing.
+    /// Up to where each partition's log is in the rows that were read: of those asked for, or all
+    /// where none were named. One without any entry is missing, as is one that was removed, however
+    /// far the store said it was before.
     pub applied: BTreeMap<PartitionId, LogIndex>,
 }
 
@@ -282,8 +284,14 @@ fn run(connection: &Connection, spec: &QuerySpec, memory: u64, output: &Output) 
     view::check_one_select(connection, &spec.sql)?;
     let begin = format!("SET operator_memory_limit = '{memory}B'; BEGIN TRANSACTION READ ONLY");
     connection.execute_batch(&begin).map_err(|error| failed(error.into()))?;
-    let applied = system::read_applied_indexes(connection).map_err(failed)?;
-    view::create(connection, &spec.tables, spec.partitions.as_deref()).map_err(failed)?;
+    // In the transaction that reads the rows: partitions come and go between two.
+    let mut applied = system::read_applied_indexes(connection).map_err(failed)?;
+    let held = applied.len();
+    let named = spec.partitions.as_deref();
+    applied.retain(|partition, _| named.is_none_or(|named| named.contains(partition)));
+    // DuckDB is faster without the filter, where there is nothing that it would keep out.
+    let only = named.filter(|_| applied.len() < held);
+    view::create(connection, &spec.tables, only).map_err(failed)?;
 
     let mut statement = connection.prepare(&spec.sql).map_err(|error| failed(error.into()))?;
     let batches = statement.stream_arrow([]).map_err(|error| failed(error.into()))?;
