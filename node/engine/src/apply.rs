@@ -4,7 +4,9 @@
 //! transaction's (1.3 ms), not the entry's. Entries that change tables have a transaction of their
 //! own, at their place in the order.
 
-use std::collections::{BTreeMap, HashMap};
+mod whole;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -20,7 +22,7 @@ use crate::fault::Fault;
 use crate::plan::{self, Before, Plan, Read};
 use crate::reply::ApplyOutcome;
 use crate::snapshot::InstallError;
-use crate::snapshot::install::{self, Verified};
+use crate::snapshot::install::Verified;
 use crate::state::Partition;
 use crate::store::Shared;
 use crate::structure;
@@ -32,6 +34,7 @@ use crate::write;
 pub(crate) enum Job {
     Apply { batch: ApplyBatch, bytes: usize, room: OwnedSemaphorePermit, since: Instant, finished: oneshot::Sender<()> },
     Install { part: PartitionId, snapshot: Box<Verified>, finished: oneshot::Sender<Result<(), InstallError>> },
+    Remove { part: PartitionId, finished: oneshot::Sender<()> },
     Stop,
 }
 
@@ -44,6 +47,9 @@ const MEMORY_WAIT: Duration = Duration::from_millis(50);
 /// that reading past them costs nothing, seldom enough that deleting does not either.
 const PRUNE_AT: usize = 8_192;
 
+/// The highest index that a log's first entry has.
+const FIRST: u64 = 1;
+
 /// The apply thread's own state.
 pub(crate) struct Applier {
     connection: Connection,
@@ -51,6 +57,8 @@ pub(crate) struct Applier {
     shared: Arc<Shared>,
     /// Transactions, and keys forgotten, since the system tables were last pruned.
     stale: usize,
+    /// Partitions that were removed since the store was opened: entries of theirs may still come.
+    removed: BTreeSet<PartitionId>,
 }
 
 struct Waiting {
@@ -60,7 +68,7 @@ struct Waiting {
 
 impl Applier {
     pub fn new(connection: Connection, catalog: Catalog, shared: Arc<Shared>) -> Self {
-        Self { connection, catalog, shared, stale: 0 }
+        Self { connection, catalog, shared, stale: 0, removed: BTreeSet::new() }
     }
 
     /// Runs until it is told to stop or the store halts.
@@ -74,6 +82,14 @@ impl Applier {
                     Ok(outcome) => drop(finished.send(outcome)),
                     Err(fault) => {
                         self.shared.halt(&format!("installing a snapshot failed: {fault}"));
+                        break;
+                    }
+                },
+                Job::Remove { part, finished } => match self.remove(part) {
+                    // Whoever asked may have gone away; it is removed all the same.
+                    Ok(()) => drop(finished.send(())),
+                    Err(fault) => {
+                        self.shared.halt(&format!("removing partition {part} failed: {fault}"));
                         break;
                     }
                 },
@@ -151,6 +167,14 @@ impl Applier {
                 }
                 Some(applied) if id.index != applied.index + 1 => {
                     let text = format!("entry {id} of partition {part} came after {applied}: entries are missing");
+                    return Err(Fault::Storage(text));
+                }
+                None if id.index > FIRST && self.removed.contains(&part) => {
+                    tracing::warn!(%part, entry = %id, "an entry came after its partition was removed");
+                    continue;
+                }
+                None if id.index > FIRST => {
+                    let text = format!("entry {id} is the first of partition {part}: entries are missing");
                     return Err(Fault::Storage(text));
                 }
                 _ => *last = Some(id),
@@ -266,40 +290,6 @@ impl Applier {
                 outcomes.into_iter().next().ok_or_else(|| Fault::Storage("an entry came to nothing".into()))
             }
             Err(fault) => Err(fault),
-        }
-    }
-
-    /// Puts a snapshot in the place of the partition's state, in a transaction of its own. It holds
-    /// off the checkpoint, as it may change tables.
-    fn install(&mut self, part: PartitionId, snapshot: &Verified) -> Result<Result<(), InstallError>, Fault> {
-        let state = self.shared.partitions.get(part);
-        match state.applied().last {
-            Some(applied) if snapshot.manifest.last.is_none_or(|last| last.index < applied.index) => {
-                return Ok(Err(InstallError::Behind(applied)));
-            }
-            _ => {}
-        }
-        let structure = Arc::clone(&self.shared.structure);
-        let _held = structure.lock();
-        let remembered = self.shared.options.keys_per_partition;
-        let mut installed = None;
-        let result = self.patiently(|connection, catalog| {
-            installed = Some(install::write(connection, catalog, part, snapshot, remembered)?);
-            Ok(())
-        });
-        match (result, installed) {
-            (Ok(()), Some(installed)) => {
-                let rows = installed.rows;
-                let (keys, applied) = installed.apply_to(&mut self.catalog, part);
-                *state.0.keys.lock() = keys;
-                state.0.applied.send_replace(applied);
-                self.shared.stats.applied_transaction(rows);
-                self.shared.checkpoints.note(0, rows);
-                Ok(Ok(()))
-            }
-            (Ok(()), None) => Err(Fault::Storage("a committed snapshot came to nothing".into())),
-            (Err(Fault::Statement(reason)), _) => Ok(Err(InstallError::Rows(reason))),
-            (Err(fault), _) => Err(fault),
         }
     }
 

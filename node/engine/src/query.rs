@@ -322,3 +322,7 @@ fn run(connection: &Connection, spec: &QuerySpec, memory: u64, output: &Output) 
     }
     output.send(Message::End { truncated })
 }
+
+#[cfg(test)]
+#[path = "tests/query.rs"]
+mod tests;

@@ -29,7 +29,8 @@ impl Applied {
     }
 }
 
-/// One partition's state in this store. Cheap to clone.
+/// One partition's state in this store. Cheap to clone. It stays the partition's through a removal:
+/// it is empty then, and follows whatever comes of the partition later.
 #[derive(Clone, Debug)]
 pub struct Partition(pub(crate) Arc<PartitionState>);
 
@@ -52,7 +53,16 @@ impl Partition {
         }))
     }
 
-    /// How far the log is applied, visible to queries that begin now.
+    /// Empties it for all who hold it, once the partition is removed.
+    pub(crate) fn clear(&self, remembered: usize) {
+        // First of all the log may not be purged on the strength of what is gone.
+        self.0.checkpointed.send_replace(None);
+        *self.0.keys.lock() = KeyIndex::new(remembered);
+        self.0.applied.send_replace(Applied::default());
+    }
+
+    /// How far the log is applied, visible to queries that begin now. Nothing, where the partition
+    /// was removed.
     pub fn applied(&self) -> Applied {
         self.0.applied.borrow().clone()
     }

@@ -177,9 +177,10 @@ impl Store {
         self.0.shared.learned.tables(partition)
     }
 
-    /// Every partition that this store has heard of.
+    /// Every partition of which this store holds anything.
     pub fn partitions(&self) -> BTreeMap<PartitionId, Partition> {
-        self.0.shared.partitions.all().into_iter().collect()
+        let held = |(_, partition): &(PartitionId, Partition)| partition.0.applied.borrow().last.is_some();
+        self.0.shared.partitions.all().into_iter().filter(held).collect()
     }
 
     /// Applies committed entries, in log order for each partition; returns when they are applied
@@ -251,6 +252,29 @@ impl Store {
         self.send(Job::Install { part: partition, snapshot: Box::new(snapshot), finished })?;
         done.await.map_err(|_| self.0.shared.halted())??;
         Ok(self.checkpoint().await?)
+    }
+
+    /// Removes the partition for good: its rows, keys, membership and position, and the tables that
+    /// no other partition here knows. Returns once that would survive a crash. A crash before may
+    /// leave all of the partition as a checkpoint held it: whoever meant it to go finds it in
+    /// [`Self::partitions`] after opening, and removes it again. One that is not there is gone already.
+    ///
+    /// Queries and exports that have begun see all of the partition to their end, those that begin
+    /// later nothing of it. Nothing is applied to any partition while its rows are deleted. Where a
+    /// table was dropped, the checkpoint, and so this call, but nothing else, waits for the queries
+    /// and exports that began before. Dropping the future calls nothing back.
+    ///
+    /// The caller has ended the partition's log first. Entries that wait to be applied when this is
+    /// called are applied before. Those that come later are passed over, and nobody hears of them,
+    /// until the log begins again with its first entry or a snapshot is installed.
+    ///
+    /// # Errors
+    /// Where the store has halted; the partition is there whole or not at all then.
+    pub async fn remove(&self, partition: PartitionId) -> Result<(), StoreHalted> {
+        let (finished, done) = oneshot::channel();
+        self.send(Job::Remove { part: partition, finished })?;
+        done.await.map_err(|_| self.0.shared.halted())?;
+        self.checkpoint().await.map_err(|_| self.0.shared.halted())
     }
 
     /// What the store has counted.

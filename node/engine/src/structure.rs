@@ -133,7 +133,18 @@ pub(crate) fn drop_table(
     connection
         .execute("DELETE FROM store.main.schemas WHERE part = ? AND table_id = ?", duckdb::params![part.0, table.0])?;
     if !catalog.others_know(part, table) {
-        connection.execute_batch(&format!("DROP TABLE IF EXISTS store.main.{}", table.physical_name()))?;
+        drop_physical(connection, table)?;
     }
     Ok(Change::Forgotten(table))
+}
+
+/// Drops the physical table, which nobody here knows any more.
+pub(crate) fn drop_physical(connection: &Connection, table: TableId) -> Result<(), Fault> {
+    Ok(connection.execute_batch(&format!("DROP TABLE IF EXISTS store.main.{}", table.physical_name()))?)
+}
+
+/// Deletes the partition's rows of a table that others know too. Returns how many they were.
+pub(crate) fn delete_rows(connection: &Connection, part: PartitionId, table: TableId) -> Result<u64, Fault> {
+    let delete = format!("DELETE FROM store.main.{} WHERE _part = ?", table.physical_name());
+    Ok(connection.execute(&delete, [part.0])? as u64)
 }

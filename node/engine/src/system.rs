@@ -156,11 +156,17 @@ pub(crate) fn insert_schema(connection: &Connection, part: PartitionId, table: &
     Ok(())
 }
 
-/// Puts the manifest's state in the place of the partition's, and leaves it without keys.
-pub(crate) fn replace_partition(connection: &Connection, part: PartitionId, new: &Manifest) -> Result<(), Fault> {
+/// Deletes the partition's state; its rows are in the users' tables.
+pub(crate) fn delete_partition(connection: &Connection, part: PartitionId) -> Result<(), Fault> {
     for table in ["applied", "memberships", "keys", "schemas"] {
         connection.execute(&format!("DELETE FROM store.main.{table} WHERE part = ?"), [part.0])?;
     }
+    Ok(())
+}
+
+/// Puts the manifest's state in the place of the partition's, and leaves it without keys.
+pub(crate) fn replace_partition(connection: &Connection, part: PartitionId, new: &Manifest) -> Result<(), Fault> {
+    delete_partition(connection, part)?;
     for table in &new.tables {
         insert_schema(connection, part, table)?;
     }

@@ -83,6 +83,15 @@ async fn entries_that_were_applied_are_skipped_and_missing_ones_halt() {
 }
 
 #[tokio::test]
+async fn a_log_that_begins_in_its_middle_halts() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let later = EngineEntry { id: id(7), kind: EntryKind::Blank, done: None };
+    let halted = store.apply(ApplyBatch { partition: PartitionId(1), entries: vec![later] }).await.unwrap_err();
+    assert!(halted.to_string().contains("missing"), "{halted}");
+}
+
+#[tokio::test]
 async fn an_unknown_command_halts_and_skips_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());

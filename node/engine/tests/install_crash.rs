@@ -3,14 +3,12 @@
 
 mod support;
 
-use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
-use raftduck_engine::{EntryKind, Store};
-use raftduck_model::{CommandBody, PartitionId};
+use raftduck_model::PartitionId;
 use support::crash::{self, Victim};
-use support::*;
+use support::open;
+use support::snapshot::{copy_folder, digest, fill};
 
 const ROUNDS: u32 = 16;
 
@@ -25,50 +23,17 @@ async fn child_that_installs() {
     std::future::pending::<()>().await;
 }
 
-async fn fill(store: &Store, partition: u32, entries: u64, offset: i64) {
-    apply(store, partition, 1, command(1, CommandBody::SetSchema(events()))).await;
-    for index in 2..=entries {
-        let key = u128::from(index) << 32 | offset as u128;
-        let rows = rows(offset + index as i64 * 50_000, 50_000);
-        apply(store, partition, index, command(index, append(&events(), vec![part(key, &rows)]))).await;
-    }
-    apply(store, partition, entries + 1, EntryKind::Membership(format!("of {offset}").into_bytes().into())).await;
-}
-
-/// What a store holds of both partitions: applied state, keys and a digest of the rows each.
-async fn digests(store: &Store) -> [String; 2] {
-    let mut digests = [const { String::new() }; 2];
-    for (partition, digest) in (1..).zip(&mut digests) {
-        let state = store.partition(PartitionId(partition));
-        let applied = state.applied();
-        let rows = "SELECT count(*), bit_xor(hash(_idx, _ord, c0, c1)) FROM store.main.t1 WHERE _part =";
-        let rows = text(store, &format!("{rows} {partition}"), &[]).await;
-        *digest = format!("{:?} {:?} {} keys {rows:?}", applied.last, applied.membership, state.keys());
-    }
-    digests
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        if entry.file_type().unwrap().is_file() {
-            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
-        }
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kill_during_an_install_leaves_the_old_state_or_the_new_one() {
     let (source, base) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let from = open(source.path());
     fill(&from, 1, 16, 0).await;
     let exported = from.export(PartitionId(1)).await.unwrap();
-    let [new, _] = digests(&from).await;
+    let new = digest(&from, 1).await;
     let store = open(base.path());
     fill(&store, 1, 3, 7_000_000).await;
     fill(&store, 2, 3, 9_000_000).await;
-    let [old, neighbour] = digests(&store).await;
+    let (old, neighbour) = (digest(&store, 1).await, digest(&store, 2).await);
     store.close();
     drop(store);
 
@@ -91,7 +56,7 @@ async fn a_kill_during_an_install_leaves_the_old_state_or_the_new_one() {
         };
         let path = folder.path().to_owned();
         let store = tokio::task::spawn_blocking(move || open(&path)).await.unwrap();
-        let [found, beside] = digests(&store).await;
+        let (found, beside) = (digest(&store, 1).await, digest(&store, 2).await);
         assert_eq!(beside, neighbour, "round {round}");
         match said.iter().any(|line| line == "installed") {
             true => assert_eq!(found, new, "round {round}: it was reported as installed"),

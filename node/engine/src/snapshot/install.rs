@@ -148,8 +148,7 @@ pub(crate) fn write(
         // the tables come first.
         let physical = restructure(connection, catalog, part, manifest)?;
         for table in physical.keys() {
-            connection
-                .execute_batch(&format!("DELETE FROM store.main.{} WHERE _part = {part}", table.physical_name()))?;
+            structure::delete_rows(connection, part, *table)?;
         }
         system::replace_partition(connection, part, manifest)?;
         let widths: BTreeMap<_, _> = manifest.newest().map(|table| (table.id, table.columns.len())).collect();
@@ -201,7 +200,7 @@ fn restructure(
             Some(physical) if catalog.others_know(part, id) => {
                 left.insert(id, structure::open_physical(connection, &physical.definition)?);
             }
-            _ => connection.execute_batch(&format!("DROP TABLE IF EXISTS store.main.{}", id.physical_name()))?,
+            _ => structure::drop_physical(connection, id)?,
         }
     }
     for table in manifest.newest() {

@@ -74,11 +74,7 @@ pub async fn source(folder: &Path) -> (Store, Table) {
 
 /// Another folder of the same files.
 pub fn copy(exported: &Exported, to: &Path) -> PathBuf {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(&exported.folder).unwrap() {
-        let entry = entry.unwrap();
-        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
-    }
+    copy_folder(&exported.folder, to);
     to.to_owned()
 }
 
@@ -87,4 +83,35 @@ pub fn files(folder: &Path) -> Vec<String> {
         fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
+}
+
+/// A partition of `entries` entries with 50,000 rows of `events` each, and a membership.
+pub async fn fill(store: &Store, partition: u32, entries: u64, offset: i64) {
+    apply(store, partition, 1, command(1, CommandBody::SetSchema(events()))).await;
+    for index in 2..=entries {
+        let key = u128::from(index) << 32 | offset as u128;
+        let rows = rows(offset + index as i64 * 50_000, 50_000);
+        apply(store, partition, index, command(index, append(&events(), vec![part(key, &rows)]))).await;
+    }
+    apply(store, partition, entries + 1, EntryKind::Membership(format!("of {offset}").into_bytes().into())).await;
+}
+
+/// What a store holds of such a partition: applied state, keys and a digest of the rows.
+pub async fn digest(store: &Store, partition: u32) -> String {
+    let state = store.partition(PartitionId(partition));
+    let applied = state.applied();
+    let rows = "SELECT count(*), bit_xor(hash(_idx, _ord, c0, c1)) FROM store.main.t1 WHERE _part =";
+    let rows = text(store, &format!("{rows} {partition}"), &[]).await;
+    format!("{:?} {:?} {} keys {rows:?}", applied.last, applied.membership, state.keys())
+}
+
+/// The plain files of a folder, in another.
+pub fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_file() {
+            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    }
 }
