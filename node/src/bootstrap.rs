@@ -81,7 +81,11 @@ pub async fn answers(url: &str) -> bool {
     http.get(url).send().await.is_ok_and(|reply| reply.status().is_success())
 }
 
-async fn refused(reply: reqwest::Response) -> anyhow::Result<reqwest::Response> {
+/// The reply, or the problem that it tells.
+///
+/// # Errors
+/// Where it is no success.
+pub async fn refused(reply: reqwest::Response) -> anyhow::Result<reqwest::Response> {
     let status = reply.status();
     if status.is_success() {
         return Ok(reply);

@@ -49,6 +49,9 @@ pub enum Command {
     Sql(SqlOptions),
     /// Shows stores, partitions and leaders.
     Status(ServerOptions),
+    /// Empties a store, gives a lost one up, says whether one may go.
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Measures a cluster on this machine beside one plain DuckDB.
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -133,6 +136,32 @@ pub struct ServerOptions {
     /// The bearer token.
     #[arg(long, env = "RAFTDUCK_TOKEN", default_value = LOCAL_TOKEN, hide_env_values = true)]
     pub token: String,
+}
+
+/// What can be done with a store.
+#[derive(Subcommand, Debug)]
+pub enum StoreCommand {
+    /// Moves all it holds to other stores; its leaders go first.
+    Drain(StoreOptions),
+    /// Takes a drain back: what has not moved yet stays.
+    Keep(StoreOptions),
+    /// Gives up a store whose volume is lost: its copies are made anew. If it comes back, it joins empty.
+    Retire(StoreOptions),
+    /// Succeeds once nothing depends on it.
+    SafeToRemove(StoreOptions),
+}
+
+/// Which store, and which worker is asked.
+#[derive(Args, Clone, Debug)]
+pub struct StoreOptions {
+    /// The store's UUID, as `raftduck status` shows it.
+    pub store: uuid::Uuid,
+    /// Any worker of the cluster.
+    #[arg(long, env = "RAFTDUCK_WORKER", default_value = "127.0.0.1:8081", value_name = "HOST:PORT")]
+    pub worker: String,
+    /// The cluster's own secret.
+    #[command(flatten)]
+    pub secret: roles::ClusterToken,
 }
 
 /// What `sql` takes.

@@ -1,8 +1,10 @@
 //! `raftduck sql` and `raftduck status`.
 
+use std::collections::HashMap;
+
 use comfy_table::{Table, presets};
 use raftduck_wire::client::{Client, ClientConfig, ClientError};
-use raftduck_wire::http::{DdlAnswer, RowsAnswer, SqlAnswer, SqlRequest};
+use raftduck_wire::http::{ChangeStatus, DdlAnswer, RowsAnswer, SqlAnswer, SqlRequest};
 use serde_json::Value;
 
 use crate::cli::{ServerOptions, SqlOptions};
@@ -45,34 +47,49 @@ pub async fn status(options: ServerOptions) -> anyhow::Result<()> {
         Some(id) => println!("cluster {id}, level {}, epoch {}", cluster.level, cluster.epoch),
         None => println!("no cluster yet: run raftduck bootstrap"),
     }
-    let mut stores = table(["store", "address", "connected", "leads"]);
+    let mut stores = table(["store", "address", "state", "leads", "copies"]);
     for store in &cluster.stores {
-        let connected = if store.connected { "yes" } else { "NO" };
-        stores.add_row([&store.id, &store.address, connected, &store.leads.to_string()]);
+        let state = match (store.connected, store.draining, store.groups) {
+            (false, _, _) => "AWAY",
+            (true, true, 0) => "drained",
+            (true, true, _) => "draining",
+            (true, false, _) => "up",
+        };
+        stores.add_row([&store.id, &store.address, state, &store.leads.to_string(), &store.groups.to_string()]);
     }
     println!("{stores}");
-    let mut partitions = table(["partition", "term", "leader", "replicas (applied)"]);
+    let addresses: HashMap<&str, &str> =
+        cluster.stores.iter().map(|store| (store.id.as_str(), store.address.as_str())).collect();
+    // A store that was retired has no address any more.
+    let place = |store| addresses.get(store).copied().unwrap_or(store);
+    let mut partitions = table(["partition", "term", "leader", "copies (applied)", "moving"]);
     for partition in std::iter::once(&cluster.meta).chain(&cluster.partitions) {
         let name = if partition.id == 0 { "meta".to_owned() } else { partition.id.to_string() };
         let replicas = partition.replicas.iter().map(|replica| {
             let applied = replica.applied.map_or_else(|| "?".to_owned(), |applied| applied.to_string());
-            format!("{} {applied}", short(&replica.store))
+            format!("{} ({applied})", place(&replica.store))
         });
         let replicas = replicas.collect::<Vec<_>>().join(", ");
-        let leader = partition.leader.as_deref().map_or("none", short);
-        partitions.add_row([&name, &partition.term.to_string(), leader, &replicas]);
+        let leader = partition.leader.as_deref().map_or("none", place);
+        let moving = partition.change.as_ref().map(|change| moving(change, &place)).unwrap_or_default();
+        partitions.add_row([&name, &partition.term.to_string(), leader, &replicas, &moving]);
     }
     println!("{partitions}");
     Ok(())
 }
 
-fn table(head: [&str; 4]) -> Table {
+fn moving<'a>(change: &'a ChangeStatus, place: &impl Fn(&'a str) -> &'a str) -> String {
+    let back = if change.cancelled { " is taken back" } else { "" };
+    match (change.remove.as_deref(), change.add.as_deref()) {
+        (Some(from), Some(to)) => format!("{} to {}{back}", place(from), place(to)),
+        (None, Some(to)) => format!("one more on {}{back}", place(to)),
+        (Some(from), None) => format!("one less on {}{back}", place(from)),
+        (None, None) => String::new(),
+    }
+}
+
+fn table(head: [&str; 5]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_FULL_CONDENSED).set_header(head);
     table
-}
-
-/// Enough of a UUID to tell a cluster's stores apart.
-fn short(id: &str) -> &str {
-    id.get(..8).unwrap_or(id)
 }

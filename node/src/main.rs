@@ -10,6 +10,7 @@ mod logs;
 mod machine;
 mod roles;
 mod shutdown;
+mod store;
 mod supervisor;
 mod tables;
 
@@ -42,6 +43,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Bootstrap(options) => bootstrap::command(options).await,
         Command::Sql(options) => client::sql(options).await,
         Command::Status(options) => client::status(options).await,
+        Command::Store(command) => store::run(command).await,
         Command::Bench(command) => bench::run(command).await,
         Command::Metrics => print_metrics(),
         Command::QueryProcess => Ok(()),

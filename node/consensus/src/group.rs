@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use openraft::ReadPolicy;
@@ -40,6 +40,8 @@ pub(crate) struct Shared {
     pub progress: Arc<Progress>,
     pub status: watch::Receiver<Status>,
     pub counters: Arc<Counters>,
+    /// When a leader last sent something.
+    pub heard: parking_lot::Mutex<Instant>,
     /// Applies; waited for at the end.
     pub task: parking_lot::Mutex<Option<JoinHandle<()>>>,
 }
@@ -103,6 +105,19 @@ impl Group {
     /// Which of its replicas this is.
     pub fn replica(&self) -> ReplicaId {
         self.0.replica
+    }
+
+    /// How long no leader has sent this replica anything, in real time; zero for the leader itself. Who
+    /// was removed hears nothing any more, and is told by nobody here.
+    pub fn silence(&self) -> Duration {
+        match self.0.status.borrow().role {
+            crate::status::Role::Leader => Duration::ZERO,
+            _ => self.0.heard.lock().elapsed(),
+        }
+    }
+
+    pub(crate) fn heard_leader(&self) {
+        *self.0.heard.lock() = Instant::now();
     }
 
     pub(crate) fn raft(&self) -> Raft {

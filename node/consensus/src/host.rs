@@ -206,7 +206,8 @@ impl Host {
         let raft = raft.map_err(|reason| OpenError::Start { group: id, reason: Box::new(reason) })?;
         let status = status::follow(raft.clone(), progress.clone(), counters.clone());
         let task = parking_lot::Mutex::new(Some(task));
-        Ok(Group(Arc::new(Shared { id, replica, raft, progress, status, counters, task })))
+        let heard = parking_lot::Mutex::new(std::time::Instant::now());
+        Ok(Group(Arc::new(Shared { id, replica, raft, progress, status, counters, heard, task })))
     }
 
     /// The replica of a group that runs here.

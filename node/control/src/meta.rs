@@ -70,7 +70,7 @@ fn has(now: &Meta, before: &Meta, command: &MetaCommand, reply: &MetaReply) -> b
             let dropped: Option<TableId> = before.table(name).map(|table| table.id);
             dropped.is_none_or(|id| !now.tables.contains_key(&id))
         }
-        (MetaReply::Done, _) => true,
+        (MetaReply::Done | MetaReply::Groups { .. }, _) => true,
     }
 }
 
@@ -118,7 +118,8 @@ fn repeated(command: &MetaCommand) -> MetaCommand {
             *if_not_exists = true;
         }
         MetaCommand::DropTable { if_exists, .. } => *if_exists = true,
-        MetaCommand::Bootstrap { .. } | MetaCommand::RegisterStore { .. } | MetaCommand::PartitionCreated { .. } => {}
+        // Doing any other twice is no error as it is.
+        _ => {}
     }
     command
 }

@@ -191,6 +191,12 @@ pub enum MetaCommand {
         /// The group's voters.
         voters: Vec<Replica>,
     },
+    /// In how many groups a store has a replica, or is to have one. Changes nothing: it is a command so
+    /// that its answer has a place among the others.
+    CountGroups {
+        /// The store.
+        store: StoreId,
+    },
     /// A partition's group has a leader.
     PartitionCreated {
         /// The partition.
@@ -231,6 +237,11 @@ pub enum MetaCommand {
 pub enum MetaReply {
     /// Done, or nothing to do.
     Done,
+    /// So many groups.
+    Groups {
+        /// How many.
+        count: usize,
+    },
     /// The table as it now is.
     Table {
         /// The table.
@@ -264,6 +275,14 @@ pub enum MetaError {
     Retired {
         /// The store.
         store: StoreId,
+    },
+    /// The copies of a partition could not all be placed any more.
+    #[error("{copies} copies of each partition need as many stores, {left} would be left: start another store first")]
+    TooFewStores {
+        /// Stores that would be left.
+        left: usize,
+        /// Copies of each partition.
+        copies: u32,
     },
     /// No such store.
     #[error("there is no store {store}: `raftduck status` shows those there are")]

@@ -56,6 +56,12 @@ pub struct WorkerOptions {
     /// The address others reach this store at [default: what it listens on, if that is one address].
     #[arg(long, env = "RAFTDUCK_ADVERTISE", value_name = "HOST:PORT")]
     pub advertise: Option<String>,
+    /// Stores of the cluster, host:port, separated by commas, that take this one in where its volume is empty.
+    #[arg(long, env = "RAFTDUCK_JOIN", value_delimiter = ',', value_name = "HOST:PORT,…")]
+    pub join: Vec<String>,
+    /// How long a store may be silent before its replicas are made anew on others, such as 10m.
+    #[arg(long, env = "RAFTDUCK_REPLACE_AFTER", default_value = "10m", value_name = "TIME")]
+    pub replace_after: jiff::SignedDuration,
     /// The cluster's secret.
     #[command(flatten)]
     pub secret: ClusterToken,
@@ -163,6 +169,8 @@ impl WorkerOptions {
             data: self.data.clone(),
             listen: self.listen,
             advertise: self.advertised()?,
+            join: self.join.clone(),
+            replace_after: self.replace_after.unsigned_abs(),
             credential: Credential::new(&self.secret.credential(self.insecure)?),
             memory_bytes,
             threads,

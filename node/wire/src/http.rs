@@ -236,6 +236,12 @@ pub struct StoreStatus {
     pub connected: bool,
     /// Partitions it leads.
     pub leads: u32,
+    /// Groups of which it has a copy, or is to have one. At 0 it may go.
+    #[serde(default)]
+    pub groups: u32,
+    /// It is being emptied.
+    #[serde(default)]
+    pub draining: bool,
 }
 
 /// One replica of a partition, as its store last said.
@@ -261,8 +267,22 @@ pub struct PartitionStatus {
     pub term: u64,
     /// The leader's store, where one is known.
     pub leader: Option<String>,
-    /// Its copies.
+    /// Its copies; one that comes is among them, as a learner.
     pub replicas: Vec<ReplicaStatus>,
+    /// What its copies are on their way to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<ChangeStatus>,
+}
+
+/// A group's copies on their way to being others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeStatus {
+    /// The store that gets a copy.
+    pub add: Option<String>,
+    /// The store that loses its copy once the other is complete.
+    pub remove: Option<String>,
+    /// It is being taken back.
+    pub cancelled: bool,
 }
 
 /// The answer to `GET /v1/cluster`.

@@ -1,5 +1,7 @@
 //! The worker's HTTP endpoints: probes, metrics, and the admin contract an operator goes by.
 
+mod stores;
+
 use std::sync::Arc;
 
 use axum::Json;
@@ -32,6 +34,7 @@ pub fn router(joining: Arc<Joining>, member: MemberSlot) -> Router {
         .route("/admin/v1/identity", get(identity))
         .route("/admin/v1/bootstrap", post(make_cluster))
         .route("/admin/v1/cluster", get(cluster))
+        .merge(stores::router())
         .layer(from_fn_with_state(admin.clone(), authorize));
     Router::new()
         .route("/livez", get(|| async { "alive" }))

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use raftduck_consensus::Timing;
 use raftduck_wire::credential::Credential;
@@ -15,6 +16,10 @@ pub struct WorkerConfig {
     pub listen: SocketAddr,
     /// How the other processes reach `listen`: `host:port`, a DNS name rather than an address.
     pub advertise: String,
+    /// Stores of the cluster, `host:port` each, that take this one in where its volume is empty.
+    pub join: Vec<String>,
+    /// How long a store may be silent before its replicas are made anew elsewhere.
+    pub replace_after: Duration,
     /// What every call between the cluster's processes carries.
     pub credential: Credential,
     /// DuckDB's share of the memory, in bytes; the log's cache and what is on its way come on top,

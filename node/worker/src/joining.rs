@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use raftduck_model::StoreId;
+use raftduck_model::{GroupId, StoreId};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -14,7 +14,7 @@ use crate::volume::{Membership, Volume};
 
 /// What it takes to join, and the proof that it happens once.
 pub struct Joining {
-    volume: Volume,
+    volume: Arc<Volume>,
     config: WorkerConfig,
     slot: MemberSlot,
     stop: CancellationToken,
@@ -25,7 +25,7 @@ pub struct Joining {
 impl Joining {
     /// For the store on `volume`; the member goes into `slot`.
     pub fn new(volume: Volume, config: WorkerConfig, slot: MemberSlot, stop: CancellationToken) -> Self {
-        Self { volume, config, slot, stop, turn: Mutex::default() }
+        Self { volume: Arc::new(volume), config, slot, stop, turn: Mutex::default() }
     }
 
     /// Who this store is.
@@ -62,9 +62,8 @@ impl Joining {
             return Ok(member.clone());
         }
         let member = Member::open(&self.volume, membership, self.config.clone(), self.stop.clone())?;
-        let mine = member.membership.meta.iter().find(|replica| replica.store == member.store).copied();
-        if let Some(replica) = mine {
-            member.open_meta(&self.volume, replica).await?;
+        if let Some(replica) = member.recorded_meta() {
+            member.open_replica(GroupId::META, replica).await?;
         }
         tasks::start(&member);
         Ok(self.slot.get_or_init(|| member).clone())

@@ -5,8 +5,10 @@
 //! up, merged, proposed) → consensus and the log → the reply; then `partition` → the engine.
 
 mod admin;
+mod admission;
 mod appending;
 mod bootstrap;
+mod changes;
 mod clock;
 mod config;
 mod directory;
@@ -21,6 +23,7 @@ mod partition;
 mod peering;
 mod querying;
 mod reads;
+mod replicas;
 mod run;
 mod service;
 mod tasks;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
-use raftduck_consensus::{Host, HostConfig, StateMachine};
+use raftduck_consensus::{Host, HostConfig};
 use raftduck_engine::Store as Engine;
-use raftduck_model::meta::{Meta, MetaCommand, Replica};
+use raftduck_model::meta::{Meta, MetaCommand};
 use raftduck_model::{GroupId, StoreId};
 use raftduck_wal::{Options, RealDisk, Room, Wal, abort_process};
 use tokio::sync::{Semaphore, watch};
@@ -16,10 +16,10 @@ use tokio_util::sync::CancellationToken;
 use crate::config::WorkerConfig;
 use crate::directory::{Directory, MetaView};
 use crate::hosted::Hosted;
-use crate::leadership::Applied;
 use crate::metaclient::{self, NoMetaLeader};
-use crate::metamachine::{MetaMachine, Outcome, decode_outcome, encode_command};
-use crate::partition::{PartitionMachine, engine_options};
+use crate::metamachine::{self, MetaMachine, Outcome, decode_outcome, encode_command};
+use crate::partition::engine_options;
+use crate::replicas::Recorded;
 use crate::volume::{Membership, Volume};
 
 /// A running member of a cluster.
@@ -46,15 +46,17 @@ pub struct Member {
     pub groups_changed: watch::Sender<()>,
     /// Cancelled when the process is to end.
     pub stop: CancellationToken,
-    groups: RwLock<BTreeMap<GroupId, Hosted>>,
-    publish_meta: watch::Sender<Arc<Meta>>,
-    meta_machine: RwLock<Option<Arc<MetaMachine>>>,
+    /// The volume, and whose data is on it.
+    pub recorded: Recorded,
+    pub(crate) groups: RwLock<BTreeMap<GroupId, Hosted>>,
+    pub(crate) publish_meta: watch::Sender<Arc<Meta>>,
+    pub(crate) meta_machine: RwLock<Option<Arc<MetaMachine>>>,
 }
 
 impl Member {
     /// Opens the log and the rows of `volume` and the groups' core; opens no group yet.
     pub fn open(
-        volume: &Volume,
+        volume: &Arc<Volume>,
         membership: Membership,
         config: WorkerConfig,
         stop: CancellationToken,
@@ -83,8 +85,10 @@ impl Member {
             wal.clone(),
             directory.clone(),
         );
+        let recorded = Recorded::read(volume.clone(), wal.groups())?;
         Ok(Arc::new(Self {
             store: volume.store(),
+            recorded,
             membership,
             config,
             meta,
@@ -116,47 +120,9 @@ impl Member {
         self.meta_machine.read().clone()
     }
 
-    /// Starts this store's replica of the meta group.
-    pub async fn open_meta(self: &Arc<Self>, volume: &Volume, replica: Replica) -> anyhow::Result<()> {
-        let machine = Arc::new(MetaMachine::open(&volume.subfolder("meta")?, self.publish_meta.clone())?);
-        *self.meta_machine.write() = Some(machine.clone());
-        self.open_group(GroupId::META, replica, machine, None).await
-    }
-
-    /// Starts this store's replica of a partition.
-    pub async fn open_partition(self: &Arc<Self>, group: GroupId, replica: Replica) -> anyhow::Result<()> {
-        let Some(partition) = group.partition() else { anyhow::bail!("the meta group is no partition") };
-        let machine = Arc::new(PartitionMachine::new(self.engine.clone(), partition));
-        self.open_group(group, replica, machine.clone(), Some(machine)).await
-    }
-
-    async fn open_group(
-        self: &Arc<Self>,
-        id: GroupId,
-        replica: Replica,
-        machine: Arc<dyn StateMachine>,
-        applied: Option<Arc<dyn Applied>>,
-    ) -> anyhow::Result<()> {
-        let group = self.host.open(id, replica.id, machine).await?;
-        let changed = self.groups_changed.clone();
-        let changed = move || {
-            changed.send_replace(());
-        };
-        let hosted = Hosted::start(group, replica, applied, changed, self.stop.clone());
-        self.groups.write().insert(id, hosted);
-        self.groups_changed.send_replace(());
-        Ok(())
-    }
-
     /// Takes over a cluster state that another store told, unless this one's is newer.
     pub fn learn_meta(&self, told: Meta) {
-        self.publish_meta.send_if_modified(|current| {
-            let newer = (told.epoch, told.catalog_version) > (current.epoch, current.catalog_version);
-            if newer {
-                *current = Arc::new(told);
-            }
-            newer
-        });
+        metamachine::publish(&self.publish_meta, &told);
     }
 
     /// A command to the meta group, through this store's replica of it.

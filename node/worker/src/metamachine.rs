@@ -49,7 +49,7 @@ impl MetaMachine {
             Err(error) => return Err(error),
         };
         let machine = Self { folder: folder.to_owned(), state: Mutex::new(state), published };
-        machine.publish(&machine.state.lock().meta);
+        publish(&machine.published, &machine.state.lock().meta);
         Ok(machine)
     }
 
@@ -58,16 +58,6 @@ impl MetaMachine {
         let state = self.state.lock().clone();
         write_state(&self.folder, &state)?;
         Ok(state.last)
-    }
-
-    fn publish(&self, meta: &Meta) {
-        self.published.send_if_modified(|current| {
-            let newer = **current != *meta;
-            if newer {
-                *current = std::sync::Arc::new(meta.clone());
-            }
-            newer
-        });
     }
 
     fn apply_now(&self, entries: Vec<Committed>) -> io::Result<()> {
@@ -90,9 +80,21 @@ impl MetaMachine {
                 done(reply);
             }
         }
-        self.publish(&state.meta);
+        publish(&self.published, &state.meta);
         Ok(())
     }
+}
+
+/// Makes a cluster state known, unless a newer one is. A replica that lags applies old ones, and a
+/// store may have been told of newer ones by others.
+pub fn publish(published: &watch::Sender<std::sync::Arc<Meta>>, meta: &Meta) {
+    published.send_if_modified(|current| {
+        let newer = (meta.epoch, meta.catalog_version) > (current.epoch, current.catalog_version);
+        if newer {
+            *current = std::sync::Arc::new(meta.clone());
+        }
+        newer
+    });
 }
 
 /// The bytes of a command for the meta group's log.
@@ -159,7 +161,7 @@ impl StateMachine for MetaMachine {
             write_state(&self.folder, &installed)?;
             let mut state = self.state.lock();
             *state = installed;
-            self.publish(&state.meta);
+            publish(&self.published, &state.meta);
             Ok(())
         })
     }

@@ -18,6 +18,7 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
 use crate::admin;
+use crate::admission;
 use crate::config::WorkerConfig;
 use crate::joining::Joining;
 use crate::member::Member;
@@ -41,16 +42,23 @@ pub async fn run(config: WorkerConfig, stop: CancellationToken) -> anyhow::Resul
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {}: is another process using it?", config.listen))?;
-    let volume = Volume::open(&config.data)?;
+    let mut volume = Volume::open(&config.data)?;
+    let through = admission::set_aside_if_retired(&mut volume, &config).await?;
     tracing::info!(store = %volume.store(), data = %config.data.display(), listen = %config.listen, "worker starts");
     let member: MemberSlot = Arc::new(OnceLock::new());
     // The member outlives the call to stop by its handing over: its tasks have a signal of their own.
     let ended = CancellationToken::new();
     let joining = Arc::new(Joining::new(volume, config, member.clone(), ended.clone()));
     let serving = tokio::spawn(serve(listener, joining.clone(), member.clone(), ended.clone()));
-    joining.resume().await?;
+    let joined = async {
+        if joining.resume().await?.is_none() && !through.is_empty() {
+            admission::join(joining.clone(), through).await?;
+        }
+        std::future::pending::<anyhow::Result<()>>().await
+    };
     tokio::select! {
         () = stop.cancelled() => {}
+        failed = joined => return failed,
         // A halted store or an ended task: nothing is left to hand over in order.
         () = ended.cancelled() => anyhow::bail!("the store halted: see the errors above; it recovers when it is started again"),
     }

@@ -6,19 +6,19 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::future::join_all;
 use futures::stream::BoxStream;
-use raftduck_model::{GroupId, ReplicaId};
+use raftduck_model::{GroupId, ReplicaId, StoreId};
 use raftduck_wire::proto::store::store_server;
 use raftduck_wire::proto::store::{
-    AppendRequest, AppendResponse, IdentifyRequest, IdentifyResponse, JoinRequest, JoinResponse, MetaRequest,
-    MetaResponse, NotLeader, QueryFrame, QueryRequest, ReadIndexOutcome, ReadIndexRequest, ReadIndexResponse,
-    TransferLeaderRequest, TransferLeaderResponse, WatchRequest, WatchUpdate, meta_response,
+    AppendRequest, AppendResponse, IdentifyRequest, IdentifyResponse, InviteRequest, InviteResponse, JoinRequest,
+    JoinResponse, MetaRequest, MetaResponse, NotLeader, QueryFrame, QueryRequest, ReadIndexOutcome, ReadIndexRequest,
+    ReadIndexResponse, TransferLeaderRequest, TransferLeaderResponse, WatchRequest, WatchUpdate, meta_response,
 };
 use tokio::time::timeout;
 use tonic::{Request, Response, Status};
 
 use crate::joining::Joining;
 use crate::member::Member;
-use crate::{appending, querying, watching};
+use crate::{appending, querying, tasks, watching};
 
 /// The longest a read index may take: its caller asks again, and by then another may lead.
 const READ_INDEX_TIMEOUT: Duration = Duration::from_millis(250);
@@ -59,6 +59,16 @@ impl store_server::Store for StoreService {
             Ok(_) => Ok(Response::new(JoinResponse {})),
             Err(error) => Err(Status::failed_precondition(format!("{error:#}"))),
         }
+    }
+
+    async fn invite(&self, request: Request<InviteRequest>) -> Result<Response<InviteResponse>, Status> {
+        let store = request.into_inner().store;
+        let store: StoreId = store.parse().map_err(|_| Status::invalid_argument(format!("{store:?} is no store")))?;
+        let meta = self.member()?.meta.borrow().clone();
+        let membership = tasks::membership(&meta)
+            .ok_or_else(|| Status::unavailable("this store does not know its cluster's state yet"))?;
+        let membership = serde_json::to_vec(&membership).map_err(|error| Status::internal(error.to_string()))?;
+        Ok(Response::new(InviteResponse { membership: membership.into(), retired: meta.retired.contains(&store) }))
     }
 
     async fn append(&self, request: Request<AppendRequest>) -> Result<Response<AppendResponse>, Status> {

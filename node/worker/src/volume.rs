@@ -1,15 +1,16 @@
-//! What makes a folder a store: its identity, its membership of a cluster, and the lock that
-//! keeps two processes from opening it at once.
+//! What makes a folder a store: its identity, its membership of a cluster, the replicas it holds, and
+//! the lock that keeps two processes from opening it at once.
 //!
-//! Both records are small JSON files with a format number, replaced atomically: written beside,
+//! The records are small JSON files with a format number, replaced atomically: written beside,
 //! synced, renamed over, folder synced. `tests/golden.rs` holds their text.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use raftduck_model::meta::{LEVEL, Replica};
-use raftduck_model::{ClusterId, StoreId};
+use raftduck_model::{ClusterId, GroupId, ReplicaId, StoreId};
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
@@ -18,6 +19,7 @@ const FORMAT: u32 = 1;
 const LOCK_FILE: &str = "lock";
 const STORE_FILE: &str = "store.json";
 const CLUSTER_FILE: &str = "cluster.json";
+const REPLICAS_FILE: &str = "replicas.json";
 
 /// Why a folder cannot serve as a store's volume.
 #[derive(Debug, thiserror::Error)]
@@ -73,10 +75,18 @@ pub struct Membership {
     pub cluster: ClusterId,
     /// The level of what is on this volume.
     pub level: u32,
-    /// The meta group's first replicas.
+    /// The meta group's replicas, when this was written.
     pub meta: Vec<Replica>,
-    /// Where stores were at bootstrap: `host:port` each.
+    /// Where stores were when this was written: `host:port` each.
     pub seeds: Vec<(StoreId, String)>,
+}
+
+/// Which replica of each group a volume's log and rows are of. Written before the replica's first
+/// byte and taken out after its last, so that nobody takes one replica's data for another's.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Replicas {
+    /// By group.
+    pub replicas: BTreeMap<GroupId, ReplicaId>,
 }
 
 /// An open store folder; the lock is held until it is dropped.
@@ -147,6 +157,43 @@ impl Volume {
             }
             record => Ok(record),
         }
+    }
+
+    /// Writes down where the cluster's stores are now.
+    pub fn update_membership(&self, membership: &Membership) -> Result<(), VolumeError> {
+        write(&self.folder, CLUSTER_FILE, membership.clone())
+    }
+
+    /// The replicas whose data is here; none where the volume is from before they were written down.
+    pub fn replicas(&self) -> Result<Option<Replicas>, VolumeError> {
+        read(&self.folder.join(REPLICAS_FILE))
+    }
+
+    /// Writes down whose data is here.
+    pub fn set_replicas(&self, replicas: &Replicas) -> Result<(), VolumeError> {
+        write(&self.folder, REPLICAS_FILE, replicas.clone())
+    }
+
+    /// Moves everything here to `retired-<uuid>/`, and makes this a new, empty store. A crash within
+    /// leaves a store of the old identity, for which it is done again.
+    pub fn set_aside(&mut self) -> Result<PathBuf, VolumeError> {
+        let aside = self.folder.join(format!("retired-{}", self.store));
+        fs::create_dir_all(&aside).map_err(|source| failed("cannot create", &aside, source))?;
+        let entries = fs::read_dir(&self.folder).map_err(|source| failed("cannot read", &self.folder, source))?;
+        for entry in entries {
+            let entry = entry.map_err(|source| failed("cannot read", &self.folder, source))?;
+            let name = entry.file_name();
+            let stays = name == LOCK_FILE || name == STORE_FILE || name.to_string_lossy().starts_with("retired-");
+            if !stays {
+                fs::rename(entry.path(), aside.join(&name))
+                    .map_err(|source| failed("cannot move", &entry.path(), source))?;
+            }
+        }
+        // The identity goes last: it is what says that this is to be done.
+        let store = StoreId(Uuid::now_v7());
+        write(&self.folder, STORE_FILE, StoreRecord { store })?;
+        self.store = store;
+        Ok(aside)
     }
 
     /// Writes down the cluster, once: a second time only the same one is accepted.
@@ -229,6 +276,22 @@ mod tests {
         volume.join(&membership(1)).unwrap();
         assert_eq!(volume.join(&membership(1)).unwrap(), membership(1));
         assert!(matches!(volume.join(&membership(2)), Err(VolumeError::OtherCluster { .. })));
+    }
+
+    #[test]
+    fn what_is_set_aside_is_kept_and_the_store_is_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut volume = Volume::open(folder.path()).unwrap();
+        let old = volume.store();
+        volume.join(&membership(1)).unwrap();
+        fs::write(volume.subfolder("rows").unwrap().join("file"), b"rows").unwrap();
+        let aside = volume.set_aside().unwrap();
+        assert!(aside.ends_with(format!("retired-{old}")));
+        assert_eq!(fs::read(aside.join("rows/file")).unwrap(), b"rows");
+        assert_ne!(volume.store(), old);
+        assert_eq!((volume.membership().unwrap(), volume.replicas().unwrap()), (None, None));
+        drop(volume);
+        assert_ne!(Volume::open(folder.path()).unwrap().store(), old);
     }
 
     #[test]

@@ -45,14 +45,16 @@ impl Watcher {
             self.groups.borrow_and_update();
             let groups: Vec<_> = self.member.hosted().iter().map(group_status).collect();
             let new_meta = self.sent_meta.as_ref().is_none_or(|sent| !Arc::ptr_eq(sent, &meta));
-            let new_groups = self.sent_groups.as_ref() != Some(&groups);
+            // How far they are changes with every row, and is told along with other news.
+            let news: Vec<_> = groups.iter().map(|group| store::GroupStatus { applied: 0, ..*group }).collect();
+            let new_groups = self.sent_groups.as_ref() != Some(&news);
             if new_meta || new_groups {
                 let text = match new_meta {
                     true => serde_json::to_vec(&*meta).map_err(|error| Status::internal(error.to_string())),
                     false => Ok(Vec::new()),
                 };
                 self.sent_meta = Some(meta);
-                self.sent_groups = Some(groups.clone());
+                self.sent_groups = Some(news);
                 let store = self.member.store.to_string();
                 return Some(text.map(|text| WatchUpdate { meta: text.into(), store, groups }));
             }
@@ -80,8 +82,7 @@ fn group_status(hosted: &Hosted) -> store::GroupStatus {
         .into(),
         term: status.term,
         leader_replica: status.leader.map_or(0, |(replica, _)| replica.0),
-        // Left out of comparisons by being no part of the update: it changes with every row.
-        applied: 0,
+        applied: status.applied.map_or(0, |index| index.0),
         ready: hosted.is_ready(),
     }
 }

@@ -16,7 +16,7 @@ use super::incoming::{self, Incoming};
 use super::requests;
 use crate::codec::{self, Refusal, RefusalCode};
 use crate::frame::{Address, Class, Kind};
-use crate::group::Raft;
+use crate::group::Group;
 use crate::host::Inner;
 
 /// Control frames of one peer being answered at once; each is small and lives [`PATIENCE`] at most.
@@ -142,13 +142,13 @@ impl Session {
         reply.refuse(refusal).await
     }
 
-    /// The group's core, if this store runs the replica that the frame is for.
-    fn raft(&self, address: Address) -> Result<Raft, Refusal> {
+    /// The replica that the frame is for, if it runs on this store.
+    fn replica(&self, address: Address) -> Result<Group, Refusal> {
         let group = self.host.group(address.group).ok_or_else(|| {
             Refusal::new(RefusalCode::NoSuchGroup, format!("group {} does not run on this store", address.group))
         })?;
         match group.replica() == address.to {
-            true => Ok(group.raft()),
+            true => Ok(group),
             false => Err(Refusal::new(
                 RefusalCode::WrongReplica,
                 format!("this store runs replica {} of group {}, not {}", group.replica(), address.group, address.to),
@@ -157,8 +157,12 @@ impl Session {
     }
 
     fn request(&self, address: Address, kind: Kind, body: Bytes, reply: Reply) -> Result<(), Refusal> {
-        let raft = self.raft(address)?;
+        let group = self.replica(address)?;
         let request = requests::decode(kind, body)?;
+        if matches!(request, requests::Request::Heartbeat(_)) {
+            group.heard_leader();
+        }
+        let raft = group.raft();
         if self.requests.fetch_add(1, Ordering::Relaxed) >= REQUESTS {
             self.requests.fetch_sub(1, Ordering::Relaxed);
             return Err(Refusal::new(RefusalCode::Busy, "too many requests of this peer are being answered"));
@@ -175,7 +179,7 @@ impl Session {
     }
 
     fn append(&mut self, key: (GroupId, u64), address: Address, body: Bytes, reply: &Reply) -> Result<(), Refusal> {
-        let raft = self.raft(address)?;
+        let group = self.replica(address)?;
         let bytes = body.len();
         let request = codec::decode_append(body).map_err(requests::malformed)?;
         if !request.entries.is_empty() && !(self.host.config.accepts_entries)() {
@@ -183,9 +187,10 @@ impl Session {
         }
         if !self.calls.contains_key(&key) {
             self.room_for_a_call()?;
-            let appends = appends::start(raft, reply.clone(), self.append_bytes.clone());
+            let appends = appends::start(group.raft(), reply.clone(), self.append_bytes.clone());
             self.calls.insert(key, Ongoing::Appends(appends));
         }
+        group.heard_leader();
         match self.calls.get(&key) {
             Some(Ongoing::Appends(appends)) => appends.push(request, bytes),
             _ => Err(Refusal::new(RefusalCode::Malformed, "entries in the midst of something else")),
@@ -199,7 +204,7 @@ impl Session {
         body: Bytes,
         reply: &Reply,
     ) -> Result<(), Refusal> {
-        let raft = self.raft(address)?;
+        let raft = self.replica(address)?.raft();
         let head = codec::decode_snapshot_head(body).map_err(requests::malformed)?;
         if !(self.host.config.accepts_entries)() {
             return Err(Refusal::new(RefusalCode::NoRoom, "this store takes no snapshot: its disk is nearly full"));

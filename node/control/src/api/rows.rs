@@ -120,7 +120,7 @@ async fn find(
     let command = MetaCommand::CreateTable { name: name.to_owned(), columns, key, if_not_exists: true };
     match meta::change(&app.control, command, deadline).await.map_err(StatementError::from)? {
         MetaReply::Table { table } => Ok((Arc::new(table), true)),
-        MetaReply::Done => Err(Problem::no_such_table(name)),
+        MetaReply::Done | MetaReply::Groups { .. } => Err(Problem::no_such_table(name)),
     }
 }
 

@@ -83,6 +83,10 @@ impl From<MetaError> for Problem {
         let code = match &error {
             MetaError::OtherCluster { .. } | MetaError::BadBootstrap { .. } => Code::BadRequest,
             MetaError::NotBootstrapped => Code::NotReady,
+            // Control asks for none of what these refuse.
+            MetaError::Retired { .. } | MetaError::NoSuchStore { .. } | MetaError::TooFewStores { .. } => {
+                Code::BadRequest
+            }
             MetaError::TableExists { .. } => Code::TableExists,
             MetaError::NoSuchTable { .. } => Code::NoSuchTable,
             MetaError::ColumnExists { .. } => Code::ColumnExists,

@@ -66,7 +66,7 @@ async fn change(
     }
     let reply = meta::change(control, command, asked.deadline).await?;
     let table = match reply {
-        MetaReply::Done => None,
+        MetaReply::Done | MetaReply::Groups { .. } => None,
         MetaReply::Table { table } => Some(table_info(&table, &control.view().meta)),
     };
     control.metrics.statement("ddl", asked.call.arrived.elapsed());

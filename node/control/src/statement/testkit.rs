@@ -43,7 +43,12 @@ pub(super) fn facts_of_t() -> Facts {
 /// Three stores that hold three partitions each; those named are away.
 pub(super) fn view(away: &[u128]) -> ClusterView {
     let replicas: Vec<Replica> = (1..=3).map(|id| Replica { id: ReplicaId(id), store: store(id.into()) }).collect();
-    let partition = |id| Partition { id: PartitionId(id), replicas: replicas.clone(), state: PartitionState::Created };
+    let partition = |id| Partition {
+        id: PartitionId(id),
+        replicas: replicas.clone(),
+        state: PartitionState::Created,
+        change: None,
+    };
     let meta = Meta {
         cluster: Some(ClusterId(Uuid::from_u128(9))),
         epoch: Epoch(1),

@@ -121,7 +121,7 @@ mod tests {
             cluster: Some(ClusterId(Uuid::nil())),
             epoch: Epoch(epoch),
             catalog_version,
-            partitions: vec![Partition { id: PartitionId(1), replicas, state: PartitionState::Created }],
+            partitions: vec![Partition { id: PartitionId(1), replicas, state: PartitionState::Created, change: None }],
             ..Meta::default()
         }
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::ids::{ClusterId, PartitionId, ReplicaId, SchemaVersion, StoreId, TableId};
 use crate::limits;
 use crate::meta::{LEVEL, Meta, MetaCommand, MetaError, MetaReply, Partition, PartitionState, Replica, StoreInfo};
+use crate::placement::depends_on;
 use crate::table::{Column, HIDDEN_COLUMNS, Table};
 
 impl Meta {
@@ -18,6 +19,7 @@ impl Meta {
             MetaCommand::DrainStore { store, draining } => self.drain_store(store, draining),
             MetaCommand::RetireStore { store } => self.retire_store(store),
             MetaCommand::LocateStore { store, location } => self.locate_store(store, location),
+            MetaCommand::CountGroups { store } => Ok(MetaReply::Groups { count: depends_on(self, store) }),
             MetaCommand::BeginChange { group, add, remove } => self.begin_change(group, add, remove),
             MetaCommand::CancelChange { group } => self.cancel_change(group),
             MetaCommand::EndChange { group, change, voters } => self.end_change(group, change, &voters),

@@ -17,6 +17,10 @@ impl Meta {
 
     pub(super) fn drain_store(&mut self, store: StoreId, draining: bool) -> Result<MetaReply, MetaError> {
         self.known(store)?;
+        let left = self.stores.keys().filter(|other| **other != store && !self.draining.contains(other)).count();
+        if draining && !self.draining.contains(&store) && left < self.replication as usize {
+            return Err(MetaError::TooFewStores { left, copies: self.replication });
+        }
         let changed = match draining {
             true => self.draining.insert(store),
             false => self.draining.remove(&store),

@@ -37,6 +37,9 @@ pub struct Transfer {
 /// Leaders on stores outside `alive`, or outside the partition's replicas, are taken for unknown:
 /// their groups are about to elect another. The meta group is not moved and not counted.
 ///
+/// Groups whose replicas are changing rest until that is done, except that a leader may leave a
+/// draining store; whoever does the change sees to a leader that is itself to go.
+///
 /// A draining store should lead nothing. Its leaders go first, each to the replica whose store leads
 /// least, where there is one on a store that is alive and stays.
 ///
@@ -110,10 +113,13 @@ impl<'a> Spread<'a> {
                 leader.ready && self.meta.draining.contains(&leader.store) && alive.contains(&leader.store)
             });
             let Some(from) = from.map(|leader| leader.store) else { continue };
-            if transfers.len() == MAX_TRANSFERS || !partition.replicas.iter().any(|replica| replica.store == from) {
+            let leader = partition.replicas.iter().find(|replica| replica.store == from).map(|replica| replica.id);
+            let goes = partition.change.and_then(|change| change.remove);
+            if transfers.len() == MAX_TRANSFERS || leader.is_none() || leader == goes {
                 continue;
             }
-            let able = partition.replicas.iter().filter(|replica| self.loads.contains_key(&replica.store));
+            let able = partition.replicas.iter();
+            let able = able.filter(|replica| self.loads.contains_key(&replica.store) && Some(replica.id) != goes);
             let best = able.min_by_key(|replica| (self.load(replica.store), rank(partition, from, replica.store)));
             if let Some(to) = best {
                 transfers.push(Transfer { group, from, to_replica: to.id });
@@ -167,7 +173,7 @@ impl<'a> Spread<'a> {
         let mut best: BTreeMap<StoreId, (u8, Step)> = BTreeMap::new();
         for partition in &self.meta.partitions {
             let group = partition.id.group();
-            if self.leaders.get(&group) != Some(&Leadership { store, ready: true }) {
+            if partition.change.is_some() || self.leaders.get(&group) != Some(&Leadership { store, ready: true }) {
                 continue;
             }
             for replica in partition.replicas.iter().filter(|replica| replica.store != store) {

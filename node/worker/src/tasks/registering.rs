@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use raftduck_model::meta::{MetaCommand, StoreInfo};
+use raftduck_model::meta::{MetaCommand, MetaError, StoreInfo};
 use tokio::time::Instant;
 
 use crate::member::Member;
@@ -27,6 +27,11 @@ pub async fn run(member: Arc<Member>) {
             Ok(Ok(_)) => {
                 let right = |meta: &Arc<raftduck_model::meta::Meta>| meta.stores.get(&member.store) == Some(&info);
                 let _ = tokio::time::timeout(ATTEMPT, meta.wait_for(right)).await;
+            }
+            Ok(Err(error @ MetaError::Retired { .. })) => {
+                // The end of this task ends the process.
+                tracing::error!(%error, "start this worker again: it sets its data aside");
+                return;
             }
             Ok(Err(error)) => {
                 tracing::error!(%error, "the cluster refuses this store");

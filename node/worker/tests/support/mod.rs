@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,12 +11,12 @@ use arrow::array::{AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::Int64Type;
 use bytes::Bytes;
 use raftduck_engine::{arrow_schema, batch};
-use raftduck_model::meta::{MetaCommand, MetaReply};
-use raftduck_model::{Column, ColumnType, KeyDigest, PartitionId, Table};
+use raftduck_model::meta::{Meta, MetaCommand, MetaReply};
+use raftduck_model::{Column, ColumnType, KeyDigest, PartitionId, StoreId, Table};
 use raftduck_wire::credential::Credential;
 use raftduck_wire::proto::store::{
-    AppendRequest, MetaRequest, PartitionBound, QueryRequest, Role, RowsPart, WatchRequest, Written, meta_response,
-    part_outcome, query_frame,
+    AppendRequest, IdentifyRequest, MetaRequest, PartitionBound, QueryRequest, Role, RowsPart, WatchRequest, Written,
+    meta_response, part_outcome, query_frame,
 };
 use raftduck_wire::rpc;
 use raftduck_worker::{Timing, WorkerConfig, run};
@@ -45,6 +46,7 @@ struct Worker {
     address: SocketAddr,
     folder: tempfile::TempDir,
     log_bytes: u64,
+    join: Vec<String>,
     stop: CancellationToken,
     running: Option<JoinHandle<anyhow::Result<()>>>,
 }
@@ -55,6 +57,8 @@ impl Worker {
             data: self.folder.path().to_owned(),
             listen: self.address,
             advertise: self.address.to_string(),
+            join: self.join.clone(),
+            replace_after: Duration::from_secs(600),
             credential: Credential::new(TOKEN),
             memory_bytes: 256 << 20,
             threads: 1,
@@ -84,7 +88,7 @@ impl Workers {
         for address in &addresses {
             let folder = tempfile::tempdir().unwrap();
             let stop = CancellationToken::new();
-            let mut worker = Worker { address: *address, folder, log_bytes, stop, running: None };
+            let mut worker = Worker { address: *address, folder, log_bytes, join: Vec::new(), stop, running: None };
             worker.start();
             workers.0.push(worker);
         }
@@ -105,6 +109,61 @@ impl Workers {
         let send = async || client.post(&url).bearer_auth(TOKEN).json(&body).send().await;
         let response = eventually(send).await;
         assert!(response.status().is_success(), "bootstrap: {}", response.text().await.unwrap());
+    }
+
+    /// Starts another worker, on an empty volume, that asks the others to take it in. Returns its number.
+    pub async fn add(&mut self) -> usize {
+        let reserved = TcpListener::bind("127.0.0.1:0").unwrap();
+        let join = self.0.iter().map(|worker| worker.address.to_string()).collect();
+        let (folder, stop) = (tempfile::tempdir().unwrap(), CancellationToken::new());
+        let address = reserved.local_addr().unwrap();
+        drop(reserved);
+        let mut worker = Worker { address, folder, log_bytes: 256 << 20, join, stop, running: None };
+        worker.start();
+        self.0.push(worker);
+        let store = self.0.len() - 1;
+        eventually(async || self.watch(store).await.ok_or(format!("store {store} is not taken in"))).await;
+        store
+    }
+
+    /// Where the store keeps everything.
+    pub fn folder(&self, store: usize) -> &Path {
+        self.0[store].folder.path()
+    }
+
+    /// The store's own name.
+    pub async fn id(&self, store: usize) -> StoreId {
+        let answer = eventually(async || self.client(store).identify(IdentifyRequest {}).await).await;
+        answer.into_inner().store.parse().unwrap()
+    }
+
+    /// The cluster's state, as a store knows it.
+    pub async fn meta(&self, store: usize) -> Meta {
+        let update = eventually(async || {
+            let mut updates =
+                self.client(store).watch(WatchRequest {}).await.map_err(|error| error.to_string())?.into_inner();
+            let update = updates.message().await.map_err(|error| error.to_string())?;
+            update.filter(|update| !update.meta.is_empty()).ok_or("no state".to_owned())
+        });
+        serde_json::from_slice(&update.await.meta).unwrap()
+    }
+
+    /// Waits until the cluster's state, as a store knows it, is as wanted.
+    pub async fn wait_meta(&self, store: usize, wanted: impl Fn(&Meta) -> bool) -> Meta {
+        eventually(async || {
+            let meta = self.meta(store).await;
+            if wanted(&meta) { Ok(meta) } else { Err(format!("{meta:?}")) }
+        })
+        .await
+    }
+
+    /// One call to a store's admin endpoints.
+    pub async fn admin(&self, store: usize, method: reqwest::Method, path: &str) -> (u16, String) {
+        let url = format!("http://{}/admin/v1/{path}", self.0[store].address);
+        let client = reqwest::Client::new();
+        let send = async || client.request(method.clone(), &url).bearer_auth(TOKEN).send().await;
+        let response = eventually(send).await;
+        (response.status().as_u16(), response.text().await.unwrap())
     }
 
     pub async fn stop(&mut self, store: usize) {
@@ -234,11 +293,25 @@ impl Workers {
 
     /// `count(*)` and `sum(v)` over all partitions, asked of one store.
     pub async fn count_and_sum(&self, store: usize, table: &Table) -> (i64, i64) {
-        let partitions = self.partitions().await;
+        let partitions = (1..=self.partitions().await).map(PartitionId);
+        self.ask_of(store, table, partitions).await
+    }
+
+    /// `count(*)` of one partition, asked of one store.
+    pub async fn count_of(&self, store: usize, table: &Table, partition: PartitionId) -> i64 {
+        self.ask_of(store, table, [partition]).await.0
+    }
+
+    async fn ask_of(
+        &self,
+        store: usize,
+        table: &Table,
+        partitions: impl IntoIterator<Item = PartitionId>,
+    ) -> (i64, i64) {
         let request = QueryRequest {
             sql: format!("SELECT count(*), coalesce(sum(v), 0)::BIGINT FROM {}", table.name),
             tables: vec![serde_json::to_vec(table).unwrap().into()],
-            partitions: (1..=partitions).map(|partition| PartitionBound { partition, least_index: 0 }).collect(),
+            partitions: partitions.into_iter().map(|id| PartitionBound { partition: id.0, least_index: 0 }).collect(),
             timeout_ms: 10_000,
             ..QueryRequest::default()
         };

@@ -126,6 +126,9 @@ impl Service for Fake {
     async fn identify(&self, _: Request<IdentifyRequest>) -> Result<Response<IdentifyResponse>, Status> {
         Err(Status::unimplemented("not asked here"))
     }
+    async fn invite(&self, _: Request<InviteRequest>) -> Result<Response<InviteResponse>, Status> {
+        Err(Status::unimplemented("not asked here"))
+    }
     async fn join(&self, _: Request<JoinRequest>) -> Result<Response<JoinResponse>, Status> {
         Err(Status::unimplemented("not asked here"))
     }
@@ -164,7 +167,12 @@ async fn cluster() -> Cluster {
     }
     let replicas: Vec<Replica> =
         stores.iter().zip(1..).map(|(store, id)| Replica { id: ReplicaId(id), store: *store }).collect();
-    let partition = |id| Partition { id: PartitionId(id), replicas: replicas.clone(), state: PartitionState::Created };
+    let partition = |id| Partition {
+        id: PartitionId(id),
+        replicas: replicas.clone(),
+        state: PartitionState::Created,
+        change: None,
+    };
     let info = |(id, address): (&StoreId, &String)| (*id, StoreInfo { address: address.clone() });
     let meta = Meta {
         stores: addresses.iter().map(info).collect(),

@@ -1,4 +1,8 @@
-//! Opens the replicas that the map gives this store, and creates the groups it is to create.
+//! Opens the replicas that the map gives this store, removes those it has taken away, and creates the
+//! groups this store is to create.
+//!
+//! A replica is removed once the map, which only ever grows newer, names it no more: its id was given
+//! out and is never given again, so that is its tombstone. Until then it stays, even without a group.
 //!
 //! A group is initialised by its first replica's store, while the map says `creating`, and never
 //! again: once it says `created`, a replica without a log is a lost one, and stays closed.
@@ -7,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use raftduck_consensus::InitializeError;
-use raftduck_model::StoreId;
 use raftduck_model::meta::{Meta, MetaCommand, Partition, PartitionState, Replica};
+use raftduck_model::{GroupId, StoreId};
 use tokio::time::Instant;
 
 use crate::member::Member;
@@ -23,7 +27,8 @@ pub async fn run(member: Arc<Member>) {
     loop {
         let now = meta.borrow_and_update().clone();
         groups.borrow_and_update();
-        let settled = open_missing(&member, &now).await & report_created(&member, &now).await;
+        let removed = remove_gone(&member, &now).await;
+        let settled = removed & open_missing(&member, &now).await & report_created(&member, &now).await;
         tokio::select! {
             changed = meta.changed() => if changed.is_err() { return },
             changed = groups.changed() => if changed.is_err() { return },
@@ -32,31 +37,52 @@ pub async fn run(member: Arc<Member>) {
     }
 }
 
-/// This store's replicas of partitions.
-fn mine(meta: &Meta, store: StoreId) -> impl Iterator<Item = (&Partition, Replica)> {
-    meta.partitions.iter().filter_map(move |partition| {
-        partition.replicas.iter().find(|replica| replica.store == store).map(|replica| (partition, *replica))
+/// Whether every replica that was taken away is gone.
+async fn remove_gone(member: &Arc<Member>, meta: &Meta) -> bool {
+    let mut settled = true;
+    for (group, replica) in member.recorded.all() {
+        if !meta.is_removed(group, replica) {
+            continue;
+        }
+        match member.remove_replica(group).await {
+            Ok(()) => tracing::info!(%group, %replica, "a replica was moved away, its data here is deleted"),
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::error!(%group, %replica, error, "a replica that was moved away cannot be deleted");
+                settled = false;
+            }
+        }
+    }
+    settled
+}
+
+/// This store's replicas, with their partition; the meta group has none.
+fn mine(meta: &Meta, store: StoreId) -> impl Iterator<Item = (GroupId, Option<&Partition>, Replica)> {
+    meta.groups().filter_map(move |group| {
+        let replica = meta.replica_on(group, store)?;
+        Some((group, group.partition().and_then(|id| meta.partition(id)), replica))
     })
 }
 
 /// Whether all of them are open now, or never will be.
 async fn open_missing(member: &Arc<Member>, meta: &Meta) -> bool {
     let mut settled = true;
-    for (partition, replica) in mine(meta, member.store) {
-        let group = partition.id.group();
+    for (group, partition, replica) in mine(meta, member.store) {
+        let creating = partition.filter(|partition| partition.state == PartitionState::Creating);
         if member.group(group).is_none() {
-            let creating = partition.state == PartitionState::Creating;
-            if !creating && member.wal.group(group).state().is_empty() {
-                report_lost(partition, replica);
+            // One that comes has nothing yet; one that votes has its log, or has lost it.
+            let votes = meta.group(group).is_some_and(|(voters, _)| voters.contains(&replica));
+            if votes && creating.is_none() && !member.holds(group, replica.id) {
+                report_lost(group, replica);
                 continue;
             }
-            if let Err(error) = member.open_partition(group, replica).await {
+            if let Err(error) = member.open_replica(group, replica).await {
                 tracing::error!(%group, error = format!("{error:#}"), "a replica cannot be opened");
                 settled = false;
                 continue;
             }
         }
-        if partition.state == PartitionState::Creating && partition.replicas.first() == Some(&replica) {
+        if let Some(partition) = creating.filter(|partition| partition.replicas.first() == Some(&replica)) {
             settled &= initialize(member, partition).await;
         }
     }
@@ -78,7 +104,7 @@ async fn initialize(member: &Arc<Member>, partition: &Partition) -> bool {
 /// Tells the meta group of partitions whose first leader is here.
 async fn report_created(member: &Arc<Member>, meta: &Meta) -> bool {
     let mut settled = true;
-    for (partition, _) in mine(meta, member.store) {
+    for partition in mine(meta, member.store).filter_map(|(_, partition, _)| partition) {
         let ready = member.group(partition.id.group()).is_some_and(|hosted| hosted.is_ready());
         if ready && partition.state == PartitionState::Creating {
             let command = MetaCommand::PartitionCreated { partition: partition.id };
@@ -88,9 +114,9 @@ async fn report_created(member: &Arc<Member>, meta: &Meta) -> bool {
     settled
 }
 
-fn report_lost(partition: &Partition, replica: Replica) {
+fn report_lost(group: GroupId, replica: Replica) {
     tracing::error!(
-        partition = %partition.id, replica = %replica.id,
+        %group, replica = %replica.id,
         "the volume holds nothing of a replica that was created: it stays closed, the others go on"
     );
 }

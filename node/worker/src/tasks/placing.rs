@@ -1,17 +1,18 @@
-//! Where this store leads the meta group: brings the partitions' leaders back to an even spread.
+//! Where this store leads the meta group: decides where replicas and leaders are to be.
 //!
-//! A store's death moves its leaders to the survivors, and nothing in Raft moves them back.
+//! Replicas are moved by the groups' leaders, see [`super::changing`]; here changes are begun and
+//! taken back. A store's death moves its leaders to the survivors, and nothing in Raft moves them back.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use raftduck_model::placement::{Leadership, Transfer, spread_leaders};
+use raftduck_model::placement::{Leadership, Observed, Transfer, plan, spread_leaders};
 use raftduck_model::{GroupId, StoreId};
 use raftduck_wire::proto::store::{GroupStatus, Role, TransferLeaderRequest, WatchRequest};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::member::Member;
 
@@ -45,6 +46,8 @@ fn leads_meta(member: &Member) -> bool {
 async fn lead(member: &Arc<Member>) {
     let reports = Reports::default();
     let mut watched = BTreeSet::new();
+    // Since this store leads: its predecessor's patience is not known to it.
+    let mut heard = BTreeMap::new();
     // Dropped with this function: the watching ends with the leading.
     let mut watchers = JoinSet::new();
     while leads_meta(member) {
@@ -55,6 +58,7 @@ async fn lead(member: &Arc<Member>) {
             }
         }
         tokio::time::sleep(ROUND).await;
+        place(member, &reports, &mut heard).await;
         let transfers = {
             let reports = reports.lock();
             spread_leaders(&member.meta.borrow(), &leaders(&reports), &reports.keys().copied().collect())
@@ -65,9 +69,34 @@ async fn lead(member: &Arc<Member>) {
     }
 }
 
+/// Begins changes of replicas, and takes back those that have lost their reason.
+async fn place(member: &Arc<Member>, reports: &Reports, heard: &mut BTreeMap<StoreId, Instant>) {
+    let meta = member.meta.borrow().clone();
+    let reachable: BTreeSet<StoreId> = reports.lock().keys().copied().collect();
+    let now = Instant::now();
+    heard.retain(|store, _| meta.stores.contains_key(store));
+    for store in meta.stores.keys() {
+        let last = heard.entry(*store).or_insert(now);
+        if reachable.contains(store) {
+            *last = now;
+        }
+    }
+    let silent = |last: &Instant| now.duration_since(*last) >= member.config.replace_after;
+    let gone = heard.iter().filter(|(_, last)| silent(last)).map(|(store, _)| *store).collect();
+    for command in plan(&meta, &Observed { reachable, gone, full: BTreeSet::new() }) {
+        tracing::info!(?command, "replicas are to move");
+        match member.meta_here(&command).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::error!(?command, %error, "a planned change was refused"),
+            // Another leads: it plans for itself.
+            Err(_) => return,
+        }
+    }
+}
+
 /// Keeps a store's reports up to date; they are gone while it does not answer.
 async fn watch(member: Arc<Member>, store: StoreId, reports: Reports) {
-    loop {
+    while member.meta.borrow().stores.contains_key(&store) {
         if let Ok(mut client) = member.directory.client(store)
             && let Ok(response) = client.watch(WatchRequest {}).await
         {

@@ -1,0 +1,105 @@
+//! One store as its operator sees it: emptied, told where it is, given up, and whether it may go.
+
+use std::time::Duration;
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post, put};
+use axum::{Json, Router};
+use raftduck_model::StoreId;
+use raftduck_model::meta::{Location, MetaCommand, MetaError, MetaReply};
+use raftduck_model::placement::depends_on;
+use raftduck_wire::proto::store::IdentifyRequest;
+use serde::Serialize;
+use tokio::time::{Instant, timeout};
+
+use super::{Admin, problem};
+use crate::member::Member;
+
+/// For a command to the meta group.
+const META: Duration = Duration::from_secs(10);
+/// A store that answers within this still runs.
+const ALIVE: Duration = Duration::from_secs(1);
+
+pub fn router() -> Router<Admin> {
+    Router::new()
+        .route("/admin/v1/stores/{store}/drain", put(drain).delete(undrain))
+        .route("/admin/v1/stores/{store}/safe-to-remove", get(safe_to_remove))
+        .route("/admin/v1/stores/{store}/retire", post(retire))
+        .route("/admin/v1/stores/{store}/location", put(locate))
+}
+
+async fn drain(State(admin): State<Admin>, Path(store): Path<StoreId>) -> Response {
+    command(&admin, MetaCommand::DrainStore { store, draining: true }).await
+}
+
+async fn undrain(State(admin): State<Admin>, Path(store): Path<StoreId>) -> Response {
+    command(&admin, MetaCommand::DrainStore { store, draining: false }).await
+}
+
+async fn locate(State(admin): State<Admin>, Path(store): Path<StoreId>, Json(location): Json<Location>) -> Response {
+    command(&admin, MetaCommand::LocateStore { store, location }).await
+}
+
+/// A store that still runs would go on for a while without knowing: it is drained, or ended, first.
+async fn retire(State(admin): State<Admin>, Path(store): Path<StoreId>) -> Response {
+    let Some(member) = admin.member.get() else { return no_cluster() };
+    let holds = depends_on(&member.meta.borrow().clone(), store) > 0;
+    if holds && store_runs(member, store).await {
+        let detail = "the store runs and holds replicas: drain it and wait until it is safe to remove, or end its \
+                      process first";
+        return problem(StatusCode::CONFLICT, "store_runs", detail);
+    }
+    command(&admin, MetaCommand::RetireStore { store }).await
+}
+
+async fn store_runs(member: &Member, store: StoreId) -> bool {
+    let Ok(mut client) = member.directory.client(store) else { return false };
+    let Ok(Ok(answer)) = timeout(ALIVE, client.identify(IdentifyRequest {})).await else { return false };
+    // Another store may have its address by now.
+    answer.into_inner().store == store.to_string()
+}
+
+#[derive(Serialize)]
+struct Safety {
+    /// No group has, or is to have, a replica there.
+    safe: bool,
+    /// In how many groups it has one.
+    groups: usize,
+}
+
+/// As of when this was asked: the question takes its place among the meta group's commands.
+async fn safe_to_remove(State(admin): State<Admin>, Path(store): Path<StoreId>) -> Response {
+    let Some(member) = admin.member.get() else { return no_cluster() };
+    match member.meta_anywhere(&MetaCommand::CountGroups { store }, Instant::now() + META).await {
+        Ok(Ok(MetaReply::Groups { count })) => Json(Safety { safe: count == 0, groups: count }).into_response(),
+        Ok(_) | Err(_) => no_quorum(),
+    }
+}
+
+async fn command(admin: &Admin, command: MetaCommand) -> Response {
+    let Some(member) = admin.member.get() else { return no_cluster() };
+    match member.meta_anywhere(&command, Instant::now() + META).await {
+        Ok(Ok(_)) => StatusCode::NO_CONTENT.into_response(),
+        Ok(Err(error)) => {
+            let (status, code) = match &error {
+                MetaError::NoSuchStore { .. } => (StatusCode::NOT_FOUND, "no_such_store"),
+                MetaError::Retired { .. } => (StatusCode::CONFLICT, "store_retired"),
+                MetaError::TooFewStores { .. } => (StatusCode::CONFLICT, "too_few_stores"),
+                _ => (StatusCode::CONFLICT, "refused"),
+            };
+            problem(status, code, &error.to_string())
+        }
+        Err(_) => no_quorum(),
+    }
+}
+
+fn no_cluster() -> Response {
+    problem(StatusCode::SERVICE_UNAVAILABLE, "no_cluster", "this store belongs to no cluster yet")
+}
+
+fn no_quorum() -> Response {
+    let detail = "the meta group has no leader that answers: a majority of its stores must be up";
+    problem(StatusCode::SERVICE_UNAVAILABLE, "no_quorum", detail)
+}
