@@ -14,7 +14,7 @@ use crate::volume::{Membership, Volume};
 
 /// What it takes to join, and the proof that it happens once.
 pub struct Joining {
-    volume: Arc<Volume>,
+    volume: Volume,
     config: WorkerConfig,
     slot: MemberSlot,
     stop: CancellationToken,
@@ -25,7 +25,7 @@ pub struct Joining {
 impl Joining {
     /// For the store on `volume`; the member goes into `slot`.
     pub fn new(volume: Volume, config: WorkerConfig, slot: MemberSlot, stop: CancellationToken) -> Self {
-        Self { volume: Arc::new(volume), config, slot, stop, turn: Mutex::default() }
+        Self { volume, config, slot, stop, turn: Mutex::default() }
     }
 
     /// Who this store is.

@@ -46,7 +46,7 @@ pub struct Member {
     pub groups_changed: watch::Sender<()>,
     /// Cancelled when the process is to end.
     pub stop: CancellationToken,
-    /// The volume, and whose data is on it.
+    /// The volume's records, and whose data is on it.
     pub recorded: Recorded,
     pub(crate) groups: RwLock<BTreeMap<GroupId, Hosted>>,
     pub(crate) publish_meta: watch::Sender<Arc<Meta>>,
@@ -56,7 +56,7 @@ pub struct Member {
 impl Member {
     /// Opens the log and the rows of `volume` and the groups' core; opens no group yet.
     pub fn open(
-        volume: &Arc<Volume>,
+        volume: &Volume,
         membership: Membership,
         config: WorkerConfig,
         stop: CancellationToken,
@@ -85,7 +85,7 @@ impl Member {
             wal.clone(),
             directory.clone(),
         );
-        let recorded = Recorded::read(volume.clone(), wal.groups())?;
+        let recorded = Recorded::read(volume.records(), wal.groups())?;
         Ok(Arc::new(Self {
             store: volume.store(),
             recorded,

@@ -1,6 +1,5 @@
 //! One Query call: the partitions caught up, the statement run, its rows framed.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,16 +42,22 @@ async fn start(member: &Arc<Member>, request: QueryRequest) -> Result<QueryStrea
         behind.map_err(|groups| not_ready(&groups))?;
     }
     wait_for_least(member, &groups, &request.partitions, deadline.min(Instant::now() + CATCH_UP)).await?;
-    let named: BTreeSet<PartitionId> = request.partitions.iter().map(|bound| PartitionId(bound.partition)).collect();
-    let holds_more = member.engine.partitions().keys().any(|partition| !named.contains(partition));
     let spec = QuerySpec {
         sql: request.sql,
         tables,
-        partitions: holds_more.then(|| named.into_iter().collect()),
+        partitions: Some(request.partitions.iter().map(|bound| PartitionId(bound.partition)).collect()),
         max_rows: (request.max_rows > 0).then_some(request.max_rows),
         timeout: deadline.saturating_duration_since(Instant::now()),
     };
-    member.engine.query(spec).await.map_err(|error| query_failure(&error))
+    let answer = member.engine.query(spec).await.map_err(|error| query_failure(&error))?;
+    // One that has moved away since it was looked for is not in the rows, nor among the positions.
+    let read = |bound: &PartitionBound| {
+        let index = answer.answered.applied.get(&PartitionId(bound.partition));
+        index.is_some_and(|index| index.0 >= bound.least_index)
+    };
+    let missing: Vec<u32> =
+        request.partitions.iter().filter(|bound| !read(bound)).map(|bound| bound.partition).collect();
+    if missing.is_empty() { Ok(answer) } else { Err(not_here(missing)) }
 }
 
 /// The named partitions' replicas here, each of them.
@@ -62,11 +67,15 @@ fn held(member: &Member, partitions: &[PartitionBound]) -> Result<Vec<Hosted>, s
     let missing: Vec<u32> = missing.into_iter().filter_map(Result::err).collect();
     match missing.is_empty() {
         true => Ok(held.into_iter().filter_map(Result::ok).collect()),
-        false => Err(store::QueryError {
-            code: query_error::Code::NotHere.into(),
-            detail: "this store does not hold every partition asked for".into(),
-            partitions: missing,
-        }),
+        false => Err(not_here(missing)),
+    }
+}
+
+fn not_here(partitions: Vec<u32>) -> store::QueryError {
+    store::QueryError {
+        code: query_error::Code::NotHere.into(),
+        detail: "this store does not hold every partition asked for".into(),
+        partitions,
     }
 }
 

@@ -15,14 +15,14 @@ use crate::leadership::Applied;
 use crate::member::Member;
 use crate::metamachine::MetaMachine;
 use crate::partition::PartitionMachine;
-use crate::volume::{Replicas, Volume, VolumeError};
+use crate::volume::{Records, Replicas, VolumeError};
 
 /// The meta group's folder on the volume.
 const META_FOLDER: &str = "meta";
 
 /// Whose data is on the volume, as its record says.
 pub struct Recorded {
-    pub volume: Arc<Volume>,
+    pub volume: Records,
     replicas: Mutex<Replicas>,
     /// Groups with a log from before there was a record: whoever opens one first is taken for its owner.
     unnamed: BTreeSet<GroupId>,
@@ -32,7 +32,7 @@ pub struct Recorded {
 
 impl Recorded {
     /// Reads the record; `logs` are the groups that have a log here.
-    pub fn read(volume: Arc<Volume>, logs: Vec<GroupId>) -> Result<Self, VolumeError> {
+    pub fn read(volume: Records, logs: Vec<GroupId>) -> Result<Self, VolumeError> {
         let found = volume.replicas()?;
         let fresh = found.is_none();
         let unnamed = if fresh { logs.into_iter().collect() } else { BTreeSet::new() };

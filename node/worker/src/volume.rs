@@ -2,7 +2,7 @@
 //! the lock that keeps two processes from opening it at once.
 //!
 //! The records are small JSON files with a format number, replaced atomically: written beside,
-//! synced, renamed over, folder synced. `tests/golden.rs` holds their text.
+//! synced, renamed over, folder synced. The tests hold their text.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -86,7 +86,25 @@ pub struct Membership {
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Replicas {
     /// By group.
+    #[serde(with = "pairs")]
     pub replicas: BTreeMap<GroupId, ReplicaId>,
+}
+
+/// A map as a list of pairs: JSON's keys are texts, which serde does not read back as numbers from a
+/// record that is flattened.
+mod pairs {
+    use std::collections::BTreeMap;
+
+    use raftduck_model::{GroupId, ReplicaId};
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(map: &BTreeMap<GroupId, ReplicaId>, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(map)
+    }
+
+    pub fn deserialize<'d, D: Deserializer<'d>>(from: D) -> Result<BTreeMap<GroupId, ReplicaId>, D::Error> {
+        Ok(Vec::<(GroupId, ReplicaId)>::deserialize(from)?.into_iter().collect())
+    }
 }
 
 /// An open store folder; the lock is held until it is dropped.
@@ -95,6 +113,12 @@ pub struct Volume {
     folder: PathBuf,
     store: StoreId,
     _lock: File,
+}
+
+/// The records of an open store folder, for those that outlive neither the process nor its lock.
+#[derive(Clone, Debug)]
+pub struct Records {
+    folder: PathBuf,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -141,11 +165,14 @@ impl Volume {
         self.store
     }
 
+    /// The folder's records.
+    pub fn records(&self) -> Records {
+        Records { folder: self.folder.clone() }
+    }
+
     /// A folder below this one, for one part of the store.
     pub fn subfolder(&self, name: &str) -> Result<PathBuf, VolumeError> {
-        let path = self.folder.join(name);
-        fs::create_dir_all(&path).map_err(|source| failed("cannot create", &path, source))?;
-        Ok(path)
+        self.records().subfolder(name)
     }
 
     /// The cluster this store belongs to; none for an empty one.
@@ -157,21 +184,6 @@ impl Volume {
             }
             record => Ok(record),
         }
-    }
-
-    /// Writes down where the cluster's stores are now.
-    pub fn update_membership(&self, membership: &Membership) -> Result<(), VolumeError> {
-        write(&self.folder, CLUSTER_FILE, membership.clone())
-    }
-
-    /// The replicas whose data is here; none where the volume is from before they were written down.
-    pub fn replicas(&self) -> Result<Option<Replicas>, VolumeError> {
-        read(&self.folder.join(REPLICAS_FILE))
-    }
-
-    /// Writes down whose data is here.
-    pub fn set_replicas(&self, replicas: &Replicas) -> Result<(), VolumeError> {
-        write(&self.folder, REPLICAS_FILE, replicas.clone())
     }
 
     /// Moves everything here to `retired-<uuid>/`, and makes this a new, empty store. A crash within
@@ -206,6 +218,30 @@ impl Volume {
                 Ok(membership.clone())
             }
         }
+    }
+}
+
+impl Records {
+    /// A folder below the store's, for one part of it.
+    pub fn subfolder(&self, name: &str) -> Result<PathBuf, VolumeError> {
+        let path = self.folder.join(name);
+        fs::create_dir_all(&path).map_err(|source| failed("cannot create", &path, source))?;
+        Ok(path)
+    }
+
+    /// Writes down where the cluster's stores are now.
+    pub fn update_membership(&self, membership: &Membership) -> Result<(), VolumeError> {
+        write(&self.folder, CLUSTER_FILE, membership.clone())
+    }
+
+    /// The replicas whose data is here; none where the volume is from before they were written down.
+    pub fn replicas(&self) -> Result<Option<Replicas>, VolumeError> {
+        read(&self.folder.join(REPLICAS_FILE))
+    }
+
+    /// Writes down whose data is here.
+    pub fn set_replicas(&self, replicas: &Replicas) -> Result<(), VolumeError> {
+        write(&self.folder, REPLICAS_FILE, replicas.clone())
     }
 }
 
@@ -289,9 +325,38 @@ mod tests {
         assert!(aside.ends_with(format!("retired-{old}")));
         assert_eq!(fs::read(aside.join("rows/file")).unwrap(), b"rows");
         assert_ne!(volume.store(), old);
-        assert_eq!((volume.membership().unwrap(), volume.replicas().unwrap()), (None, None));
+        assert_eq!((volume.membership().unwrap(), volume.records().replicas().unwrap()), (None, None));
         drop(volume);
         assert_ne!(Volume::open(folder.path()).unwrap().store(), old);
+    }
+
+    /// What is on volumes: these texts are read for ever.
+    #[test]
+    fn the_records_have_this_text() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = |name: &str| -> String {
+            let text = fs::read_to_string(folder.path().join(name)).unwrap();
+            text.split_whitespace().collect()
+        };
+        let mut volume = Volume::open(folder.path()).unwrap();
+        volume.store = StoreId(Uuid::from_u128(5));
+        write(folder.path(), STORE_FILE, StoreRecord { store: volume.store }).unwrap();
+        assert_eq!(text(STORE_FILE), r#"{"format":1,"store":"00000000-0000-0000-0000-000000000005"}"#);
+        let full = Membership {
+            meta: vec![Replica { id: ReplicaId(3), store: volume.store }],
+            seeds: vec![(volume.store, "a:1".to_owned())],
+            ..membership(7)
+        };
+        volume.join(&full).unwrap();
+        assert_eq!(
+            text(CLUSTER_FILE),
+            r#"{"format":1,"cluster":"00000000-0000-0000-0000-000000000007","level":1,"meta":[{"id":3,"store":"00000000-0000-0000-0000-000000000005"}],"seeds":[["00000000-0000-0000-0000-000000000005","a:1"]]}"#
+        );
+        assert_eq!(volume.membership().unwrap(), Some(full));
+        let replicas = Replicas { replicas: [(GroupId(0), ReplicaId(3)), (GroupId(7), ReplicaId(40))].into() };
+        volume.records().set_replicas(&replicas).unwrap();
+        assert_eq!(text(REPLICAS_FILE), r#"{"format":1,"replicas":[[0,3],[7,40]]}"#);
+        assert_eq!(volume.records().replicas().unwrap(), Some(replicas));
     }
 
     #[test]
