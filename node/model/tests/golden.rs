@@ -113,6 +113,7 @@ fn meta_and_its_commands_have_this_json() {
         MetaCommand::BeginChange { group: GroupId(1), add: Some(store(1)), remove: None },
         MetaCommand::BeginChange { group: GroupId::META, add: Some(store(2)), remove: None },
         MetaCommand::CancelChange { group: GroupId::META },
+        MetaCommand::CountGroups { store: store(2) },
     ];
     let mut meta = Meta::default();
     let mut lines = Vec::new();
@@ -127,6 +128,7 @@ fn meta_and_its_commands_have_this_json() {
         MetaError::NoSuchTable { name: "x".to_owned() },
         MetaError::Retired { store: store(3) },
         MetaError::NoSuchStore { store: store(4) },
+        MetaError::TooFewStores { left: 2, copies: 3 },
     ];
     lines.extend(errors.iter().map(|error| serde_json::to_string(error).unwrap()));
     assert_eq!(serde_json::from_str::<Meta>(&lines[lines.len() - errors.len() - 1]).unwrap(), meta);

@@ -41,6 +41,22 @@ fn a_store_is_drained_and_taken_back_and_located() {
 }
 
 #[test]
+fn a_store_that_the_copies_need_is_not_drained_and_one_that_counts_its_groups_changes_nothing() {
+    let mut meta = created();
+    for leaving in [1, 3] {
+        meta.apply(MetaCommand::DrainStore { store: store(leaving), draining: true }).unwrap();
+    }
+    let too_few = MetaError::TooFewStores { left: 1, copies: 2 };
+    assert_eq!(refused(&mut meta, MetaCommand::DrainStore { store: store(2), draining: true }), too_few);
+    meta.apply(MetaCommand::DrainStore { store: store(1), draining: true }).unwrap();
+    let before = meta.clone();
+    let holds = meta.groups().filter(|group| meta.replica_on(*group, store(1)).is_some()).count();
+    assert_eq!(meta.apply(MetaCommand::CountGroups { store: store(1) }), Ok(MetaReply::Groups { count: holds }));
+    assert_eq!(meta.apply(MetaCommand::CountGroups { store: store(9) }), Ok(MetaReply::Groups { count: 0 }));
+    assert_eq!(meta, before);
+}
+
+#[test]
 fn a_retired_store_keeps_its_replicas_in_the_map_and_never_returns() {
     let mut meta = created();
     meta.apply(MetaCommand::DrainStore { store: store(2), draining: true }).unwrap();
