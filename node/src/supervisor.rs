@@ -97,9 +97,9 @@ impl Local {
         }
         let request = BootstrapRequest {
             cluster_uuid: ClusterId(self.plan.home.cluster),
-            stores: (1..=self.plan.workers).map(|worker| self.worker_address(worker)).collect(),
+            stores: self.first_addresses(),
             partitions: self.partitions(),
-            replication: u32::from(self.plan.workers.min(3)),
+            replication: u32::from(self.plan.home.first_workers.min(3)),
         };
         bootstrap::run(&request, &self.plan.home.cluster_token()?, Some(START)).await?;
         self.start_control()?;
@@ -118,7 +118,12 @@ impl Local {
 
     /// How many partitions the cluster has.
     pub fn partitions(&self) -> u32 {
-        u32::from(self.plan.workers) * PARTITIONS_PER_WORKER
+        u32::from(self.plan.home.first_workers) * PARTITIONS_PER_WORKER
+    }
+
+    /// The workers that made the cluster.
+    fn first_addresses(&self) -> Vec<String> {
+        (1..=self.plan.home.first_workers).map(|worker| self.worker_address(worker)).collect()
     }
 
     /// The folder with the volumes and logs.
@@ -144,6 +149,9 @@ impl Local {
         let name = format!("worker-{number}");
         let mut command = self.command("worker", self.plan.shares.worker.0);
         command.arg("--listen").arg(self.worker_address(number)).arg("--data").arg(self.plan.home.volume(number));
+        if number > self.plan.home.first_workers {
+            command.arg("--join").arg(self.first_addresses().join(","));
+        }
         let process = spawn(command, &self.plan.home.log(&name))?;
         if let Some(slot) = self.workers.get_mut(usize::from(number) - 1) {
             *slot = Some(process);

@@ -15,8 +15,12 @@ use uuid::Uuid;
 struct Identity {
     version: u32,
     cluster: Uuid,
+    /// Those that made the cluster.
     workers: u16,
     base_port: u16,
+    /// Those that joined it later.
+    #[serde(default)]
+    joined: u16,
 }
 
 const VERSION: u32 = 1;
@@ -28,15 +32,17 @@ pub struct Home {
     pub cluster: Uuid,
     /// Whether this is the first start.
     pub new: bool,
+    /// How many workers made the cluster; the others join it.
+    pub first_workers: u16,
     _lock: File,
 }
 
 impl Home {
-    /// The folder's cluster, or a new one where it is empty.
+    /// The folder's cluster, or a new one where it is empty. One with fewer workers grows.
     ///
     /// # Errors
-    /// Where another process uses the folder, or its cluster has other workers or ports: the stores know each other
-    /// by their addresses, and a removed worker's rows would be missed.
+    /// Where another process uses the folder, or its cluster has more workers or other ports: the stores know each
+    /// other by their addresses, and a removed worker's rows would be missed.
     pub fn open(folder: &Path, workers: u16, base_port: u16) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
         let folder = std::path::absolute(folder)?;
@@ -55,25 +61,27 @@ impl Home {
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
         };
         let new = found.is_none();
-        let identity = found.unwrap_or(Identity { version: VERSION, cluster: Uuid::new_v4(), workers, base_port });
+        let made = Identity { version: VERSION, cluster: Uuid::new_v4(), workers, base_port, joined: 0 };
+        let mut identity = found.unwrap_or(made);
         if identity.version != VERSION {
             bail!("{} has version {}, this raftduck knows {VERSION}", path.display(), identity.version);
         }
-        for (flag, kept, asked) in
-            [("workers", identity.workers, workers), ("base-port", identity.base_port, base_port)]
-        {
-            if kept != asked {
-                bail!(
-                    "the cluster in {} was made with --{flag} {kept}, not {asked}: pass that, or another --data",
-                    folder.display()
-                );
-            }
+        let has = identity.workers.saturating_add(identity.joined);
+        let place = folder.display();
+        if base_port != identity.base_port {
+            bail!("the cluster in {place} has --base-port {}: pass that, or another --data", identity.base_port);
         }
-        let home = Self { folder, cluster: identity.cluster, new, _lock: lock };
+        if workers < has {
+            bail!("the cluster in {place} has --workers {has}: pass that or more, or another --data");
+        }
+        let grows = workers > has;
+        identity.joined = workers - identity.workers;
+        let first_workers = identity.workers;
+        let home = Self { folder, cluster: identity.cluster, new, first_workers, _lock: lock };
         if !home.token_file().exists() {
             write_whole(&home.token_file(), format!("{}\n", Uuid::new_v4().simple()).as_bytes())?;
         }
-        if new {
+        if new || grows {
             write_whole(&path, &serde_json::to_vec_pretty(&identity)?)?;
         }
         Ok(home)
@@ -150,12 +158,23 @@ mod tests {
     }
 
     #[test]
+    fn a_cluster_grows_and_does_not_shrink() {
+        let folder = tempfile::tempdir().unwrap();
+        for workers in [3, 3, 5, 5] {
+            let home = Home::open(folder.path(), workers, 8080).unwrap();
+            assert_eq!(home.first_workers, 3);
+        }
+        let error = Home::open(folder.path(), 4, 8080).err().unwrap().to_string();
+        assert!(error.contains("--workers 5"), "{error}");
+    }
+
+    #[test]
     fn a_folder_in_use_and_another_shape_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let first = Home::open(folder.path(), 3, 8080).unwrap();
         assert!(Home::open(folder.path(), 3, 8080).err().unwrap().to_string().contains("in use"));
         drop(first);
-        let error = Home::open(folder.path(), 5, 8080).err().unwrap().to_string();
+        let error = Home::open(folder.path(), 2, 8080).err().unwrap().to_string();
         assert!(error.contains("--workers 3"), "{error}");
     }
 }
