@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use raftduck_tests::cluster::{Cluster, PATIENCE, Role};
 use raftduck_tests::load::{Load, LoadConfig};
 use raftduck_tests::{check, content, wait};
+use raftduck_wire::http::SqlRequest;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_survives_kill_9_of_everything_at_any_moment() -> Result<()> {
@@ -88,6 +89,50 @@ async fn a_store_whose_disk_is_full_loses_nothing_and_comes_back() -> Result<()>
     let written = load.stop().await?;
     check::exactly_once(&client, &written).await?;
     check::replicas_are_equal(&cluster, "load").await
+}
+
+/// At 85 % of the volume its leaders refuse rows, long before anything is in danger.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_are_refused_while_a_volume_is_nearly_full_and_taken_again_once_it_has_room() -> Result<()> {
+    let Some(small) = Small::mount(1 << 30)? else {
+        println!("not run: mounting a tmpfs is not permitted here");
+        return Ok(());
+    };
+    let data = small.path().join("data");
+    let cluster = Cluster::start_on(|number| (number == 0).then(|| data.clone())).await?;
+    let client = cluster.client(Duration::from_secs(10))?;
+    client.ddl("CREATE TABLE t (id BIGINT) PARTITIONED BY (id)").await?;
+    // Ids enough to meet every partition, those that the first worker leads among them.
+    let ids: Vec<String> = (0..100).map(|id| format!("({id})")).collect();
+    let insert = SqlRequest::new(format!("INSERT INTO t VALUES {}", ids.join(", ")));
+    client.insert_sql(&insert, None).await?;
+
+    let filler = small.path().join("filler");
+    fill_to(&filler, 88)?;
+    let refused =
+        async || client.insert_sql(&insert, None).await.err().filter(|error| error.code() == Some("disk_full"));
+    let refusal = wait::until("rows are refused", PATIENCE, refused).await?;
+    ensure!(refusal.to_string().contains("add space"), "{refusal}");
+    // What is there is read all the same.
+    let before = client.query(&SqlRequest::new("SELECT count(*) FROM t")).await?;
+    ensure!(!before.is_partial, "{before:?}");
+
+    fs::remove_file(&filler).context("making room again")?;
+    wait::until("rows are taken again", PATIENCE, async || client.insert_sql(&insert, None).await.ok()).await?;
+    check::replicas_are_equal(&cluster, "t").await
+}
+
+/// Writes until this share of the file system is used.
+fn fill_to(path: &Path, percent: u64) -> Result<()> {
+    let mut file = File::create(path).context("making the filler")?;
+    let block = vec![0_u8; 1 << 20];
+    loop {
+        let volume = rustix::fs::statvfs(path)?;
+        if (volume.f_blocks - volume.f_bavail) * 100 >= volume.f_blocks * percent {
+            return Ok(());
+        }
+        file.write_all(&block)?;
+    }
 }
 
 /// Writes until there is no space left.

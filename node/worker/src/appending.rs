@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::leadership::{Write, WriteOutcome};
 use crate::member::{Member, permits};
+use crate::space::Space;
 
 /// The longest a call may wait, whatever it asks for.
 const MAX_WAIT: Duration = Duration::from_secs(60);
@@ -60,8 +61,9 @@ fn refuse(code: refused::Code, detail: impl Into<String>) -> Failure {
 async fn one(member: &Arc<Member>, part: RowsPart, deadline: Instant) -> Result<Written, Failure> {
     let hosted = member.group(GroupId(part.partition)).ok_or(Failure::NotLeader(None))?;
     let leadership = hosted.leadership().ok_or_else(|| Failure::NotLeader(hosted.leader_store()))?;
-    if member.wal.room() == Room::Full {
-        return Err(refuse(refused::Code::DiskFull, "this store's volume is full: add space, or drop a table"));
+    if member.wal.room() == Room::Full || *member.space.borrow() != Space::Enough {
+        let detail = "the volume of its leader's store is nearly full: add space, or drop a table";
+        return Err(refuse(refused::Code::DiskFull, detail));
     }
     let table = table_at(member, TableId(part.table), SchemaVersion(part.schema_version), deadline).await?;
     let part = checked(part, &table)?;

@@ -26,6 +26,7 @@ mod reads;
 mod replicas;
 mod run;
 mod service;
+mod space;
 mod tasks;
 mod volume;
 mod watching;

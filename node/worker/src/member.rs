@@ -20,6 +20,7 @@ use crate::metaclient::{self, NoMetaLeader};
 use crate::metamachine::{self, MetaMachine, Outcome, decode_outcome, encode_command};
 use crate::partition::engine_options;
 use crate::replicas::Recorded;
+use crate::space::{self, Space};
 use crate::volume::{Membership, Volume};
 
 /// A running member of a cluster.
@@ -42,7 +43,9 @@ pub struct Member {
     pub wal: Wal,
     /// Bytes between proposed and applied, in KiB.
     pub unapplied: Arc<Semaphore>,
-    /// Says whenever a group's role, term, leader or readiness changed.
+    /// How full the volume is.
+    pub space: watch::Receiver<Space>,
+    /// Says whenever the volume's level, or a group's role, term, leader or readiness changed.
     pub groups_changed: watch::Sender<()>,
     /// Cancelled when the process is to end.
     pub stop: CancellationToken,
@@ -72,7 +75,8 @@ impl Member {
         let (publish_meta, meta) = watch::channel(Arc::new(Meta::default()));
         let seeds = membership.seeds.iter().cloned();
         let directory = Arc::new(Directory::new(meta.clone(), seeds, config.credential.clone()));
-        let admits = wal.clone();
+        let (admits, (say_space, space)) = (wal.clone(), watch::channel(Space::Enough));
+        let room = space.clone();
         let host = Host::new(
             HostConfig {
                 cluster: membership.cluster,
@@ -80,14 +84,24 @@ impl Member {
                 timing: config.timing.clone(),
                 credential: config.credential.clone(),
                 snapshots: volume.subfolder("incoming")?,
-                accepts_entries: Arc::new(move || admits.room() != Room::Full),
+                accepts_entries: Arc::new(move || admits.room() != Room::Full && *room.borrow() != Space::Full),
             },
             wal.clone(),
             directory.clone(),
         );
         let recorded = Recorded::read(volume.records(), wal.groups())?;
+        let groups_changed = watch::Sender::new(());
+        let (folder, changed) = (config.data.clone(), groups_changed.clone());
+        tokio::spawn({
+            let stop = stop.clone();
+            async move {
+                let watching = space::watch(folder, say_space, || changed.send_replace(()));
+                stop.run_until_cancelled(watching).await
+            }
+        });
         Ok(Arc::new(Self {
             store: volume.store(),
+            space,
             recorded,
             membership,
             config,
@@ -97,7 +111,7 @@ impl Member {
             engine,
             wal,
             unapplied: Arc::new(Semaphore::new(WorkerConfig::UNAPPLIED_BYTES / KIB)),
-            groups_changed: watch::Sender::new(()),
+            groups_changed,
             stop,
             groups: RwLock::default(),
             publish_meta,

@@ -13,6 +13,7 @@ use tonic::Status;
 
 use crate::hosted::Hosted;
 use crate::member::Member;
+use crate::space::Space;
 
 /// The stream of one watcher. A slow one gets fewer updates, never an old one.
 pub fn updates(member: Arc<Member>) -> impl Stream<Item = Result<WatchUpdate, Status>> + Send + use<> {
@@ -34,7 +35,7 @@ struct Watcher {
     meta: tokio::sync::watch::Receiver<Arc<Meta>>,
     groups: tokio::sync::watch::Receiver<()>,
     sent_meta: Option<Arc<Meta>>,
-    sent_groups: Option<Vec<store::GroupStatus>>,
+    sent_groups: Option<(Vec<store::GroupStatus>, bool)>,
 }
 
 impl Watcher {
@@ -47,16 +48,17 @@ impl Watcher {
             let new_meta = self.sent_meta.as_ref().is_none_or(|sent| !Arc::ptr_eq(sent, &meta));
             // How far they are changes with every row, and is told along with other news.
             let news: Vec<_> = groups.iter().map(|group| store::GroupStatus { applied: 0, ..*group }).collect();
-            let new_groups = self.sent_groups.as_ref() != Some(&news);
+            let tight = *self.member.space.borrow() != Space::Enough;
+            let new_groups = self.sent_groups.as_ref() != Some(&(news.clone(), tight));
             if new_meta || new_groups {
                 let text = match new_meta {
                     true => serde_json::to_vec(&*meta).map_err(|error| Status::internal(error.to_string())),
                     false => Ok(Vec::new()),
                 };
                 self.sent_meta = Some(meta);
-                self.sent_groups = Some(news);
+                self.sent_groups = Some((news, tight));
                 let store = self.member.store.to_string();
-                return Some(text.map(|text| WatchUpdate { meta: text.into(), store, groups }));
+                return Some(text.map(|text| WatchUpdate { meta: text.into(), store, groups, tight }));
             }
             tokio::select! {
                 changed = self.meta.changed() => changed.ok()?,

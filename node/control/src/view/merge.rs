@@ -130,6 +130,7 @@ mod tests {
         WatchUpdate {
             meta: meta.map(|meta| serde_json::to_vec(&meta).unwrap()).unwrap_or_default().into(),
             store: store(from).to_string(),
+            tight: false,
             groups: status
                 .map(|(role, term, leader_replica)| GroupStatus {
                     group: 1,

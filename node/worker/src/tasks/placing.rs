@@ -22,8 +22,14 @@ const ROUND: Duration = Duration::from_secs(2);
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(1);
 const RECONNECT: Duration = Duration::from_millis(500);
 
-/// What each reachable store last said of its groups.
-type Reports = Arc<Mutex<BTreeMap<StoreId, Vec<GroupStatus>>>>;
+/// What each reachable store last said.
+type Reports = Arc<Mutex<BTreeMap<StoreId, Report>>>;
+
+/// Of its groups, and whether its volume is too full to take more.
+struct Report {
+    groups: Vec<GroupStatus>,
+    tight: bool,
+}
 
 /// Until the process stops.
 pub async fn run(member: Arc<Member>) {
@@ -72,7 +78,11 @@ async fn lead(member: &Arc<Member>) {
 /// Begins changes of replicas, and takes back those that have lost their reason.
 async fn place(member: &Arc<Member>, reports: &Reports, heard: &mut BTreeMap<StoreId, Instant>) {
     let meta = member.meta.borrow().clone();
-    let reachable: BTreeSet<StoreId> = reports.lock().keys().copied().collect();
+    let (reachable, full): (BTreeSet<StoreId>, BTreeSet<StoreId>) = {
+        let reports = reports.lock();
+        let tight = reports.iter().filter(|(_, report)| report.tight).map(|(store, _)| *store);
+        (reports.keys().copied().collect(), tight.collect())
+    };
     let now = Instant::now();
     heard.retain(|store, _| meta.stores.contains_key(store));
     for store in meta.stores.keys() {
@@ -83,7 +93,7 @@ async fn place(member: &Arc<Member>, reports: &Reports, heard: &mut BTreeMap<Sto
     }
     let silent = |last: &Instant| now.duration_since(*last) >= member.config.replace_after;
     let gone = heard.iter().filter(|(_, last)| silent(last)).map(|(store, _)| *store).collect();
-    for command in plan(&meta, &Observed { reachable, gone, full: BTreeSet::new() }) {
+    for command in plan(&meta, &Observed { reachable, gone, full }) {
         tracing::info!(?command, "replicas are to move");
         match member.meta_here(&command).await {
             Ok(Ok(_)) => {}
@@ -102,7 +112,7 @@ async fn watch(member: Arc<Member>, store: StoreId, reports: Reports) {
         {
             let mut updates = response.into_inner();
             while let Ok(Some(update)) = updates.message().await {
-                reports.lock().insert(store, update.groups);
+                reports.lock().insert(store, Report { groups: update.groups, tight: update.tight });
             }
         }
         reports.lock().remove(&store);
@@ -111,10 +121,10 @@ async fn watch(member: Arc<Member>, store: StoreId, reports: Reports) {
 }
 
 /// Of all who claim to lead a group, the one with the highest term.
-fn leaders(reports: &BTreeMap<StoreId, Vec<GroupStatus>>) -> BTreeMap<GroupId, Leadership> {
+fn leaders(reports: &BTreeMap<StoreId, Report>) -> BTreeMap<GroupId, Leadership> {
     let mut leaders: BTreeMap<GroupId, (u64, Leadership)> = BTreeMap::new();
-    for (store, groups) in reports {
-        for status in groups.iter().filter(|status| status.role() == Role::Leader) {
+    for (store, report) in reports {
+        for status in report.groups.iter().filter(|status| status.role() == Role::Leader) {
             let claim = (status.term, Leadership { store: *store, ready: status.ready });
             let held = leaders.entry(GroupId(status.group)).or_insert(claim);
             if held.0 < claim.0 {
