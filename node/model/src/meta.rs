@@ -40,6 +40,9 @@ pub struct Meta {
     /// Where stores are, as far as somebody said.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub locations: BTreeMap<StoreId, Location>,
+    /// The store that may be restarted now, at most one at a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart: Option<RestartPermit>,
     /// Copies of each partition; 0 in a state from before it was written down: as many as there are.
     #[serde(default)]
     pub replication: u32,
@@ -73,6 +76,15 @@ pub struct Location {
     pub node: Option<String>,
     /// The zone's name.
     pub zone: Option<String>,
+}
+
+/// Leave to end a store's process for a while. Nobody else has one meanwhile.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RestartPermit {
+    /// The store.
+    pub store: StoreId,
+    /// When it ends by itself: microseconds since the Unix epoch, by the clock of whoever asks next.
+    pub until: u64,
 }
 
 /// A group's replicas on their way to being others. At most one comes and one goes, and the one
@@ -156,6 +168,20 @@ pub enum MetaCommand {
     },
     /// A store is gone for good. Its replicas are replaced; if it comes back, it is refused.
     RetireStore {
+        /// The store.
+        store: StoreId,
+    },
+    /// A store is to be restarted; whoever proposes this has seen that its groups keep a quorum.
+    PermitRestart {
+        /// The store.
+        store: StoreId,
+        /// The proposer's clock, in microseconds since the Unix epoch.
+        now: u64,
+        /// When the permit ends by itself, on the same clock.
+        until: u64,
+    },
+    /// A store's restart is over.
+    EndRestart {
         /// The store.
         store: StoreId,
     },
@@ -274,6 +300,12 @@ pub enum MetaError {
     #[error("store {store} was retired: set its data aside and let it join empty, as another store")]
     Retired {
         /// The store.
+        store: StoreId,
+    },
+    /// Another store is being restarted.
+    #[error("store {store} has the permit to restart: one store at a time")]
+    RestartTaken {
+        /// The one that has it.
         store: StoreId,
     },
     /// The copies of a partition could not all be placed any more.

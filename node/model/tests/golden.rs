@@ -114,6 +114,9 @@ fn meta_and_its_commands_have_this_json() {
         MetaCommand::BeginChange { group: GroupId::META, add: Some(store(2)), remove: None },
         MetaCommand::CancelChange { group: GroupId::META },
         MetaCommand::CountGroups { store: store(2) },
+        MetaCommand::PermitRestart { store: store(1), now: 5, until: 9 },
+        MetaCommand::EndRestart { store: store(1) },
+        MetaCommand::PermitRestart { store: store(2), now: 6, until: 10 },
     ];
     let mut meta = Meta::default();
     let mut lines = Vec::new();
@@ -129,6 +132,7 @@ fn meta_and_its_commands_have_this_json() {
         MetaError::Retired { store: store(3) },
         MetaError::NoSuchStore { store: store(4) },
         MetaError::TooFewStores { left: 2, copies: 3 },
+        MetaError::RestartTaken { store: store(1) },
     ];
     lines.extend(errors.iter().map(|error| serde_json::to_string(error).unwrap()));
     assert_eq!(serde_json::from_str::<Meta>(&lines[lines.len() - errors.len() - 1]).unwrap(), meta);

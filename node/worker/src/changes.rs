@@ -58,7 +58,7 @@ pub fn next(change: &Change, seen: Seen<'_>) -> Next {
     }
     match change.add {
         Some(replica) if !added && !members.learns(replica.id) => Next::Step(MemberStep::AddLearner(replica)),
-        Some(replica) if !added && !caught_up(replica.id, seen) => Next::Wait,
+        Some(replica) if !added && !is_close(replica.id, seen) => Next::Wait,
         add => {
             let stay = members.voters.iter().map(|voter| voter.id).filter(|voter| Some(*voter) != change.remove);
             Next::Step(MemberStep::SetVoters(stay.chain(add.map(|replica| replica.id)).collect()))
@@ -85,7 +85,8 @@ fn successor(change: &Change, seen: Seen<'_>) -> Option<ReplicaId> {
     seen.followers.iter().filter(fit).max_by_key(|follower| follower.matched).map(|follower| follower.replica.id)
 }
 
-fn caught_up(replica: ReplicaId, seen: Seen<'_>) -> bool {
+/// Whether a follower answers and has nearly all of the log.
+pub fn is_close(replica: ReplicaId, seen: Seen<'_>) -> bool {
     let next = |index: Option<LogIndex>| index.map_or(0, |index| index.0 + 1);
     seen.followers.iter().any(|follower| {
         follower.replica.id == replica

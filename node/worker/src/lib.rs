@@ -21,6 +21,7 @@ mod metamachine;
 mod metrics;
 mod partition;
 mod peering;
+mod permits;
 mod querying;
 mod reads;
 mod replicas;

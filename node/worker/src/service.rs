@@ -10,15 +10,16 @@ use raftduck_model::{GroupId, ReplicaId, StoreId};
 use raftduck_wire::proto::store::store_server;
 use raftduck_wire::proto::store::{
     AppendRequest, AppendResponse, IdentifyRequest, IdentifyResponse, InviteRequest, InviteResponse, JoinRequest,
-    JoinResponse, MetaRequest, MetaResponse, NotLeader, QueryFrame, QueryRequest, ReadIndexOutcome, ReadIndexRequest,
-    ReadIndexResponse, TransferLeaderRequest, TransferLeaderResponse, WatchRequest, WatchUpdate, meta_response,
+    JoinResponse, MetaRequest, MetaResponse, NotLeader, QueryFrame, QueryRequest, QuorumsRequest, QuorumsResponse,
+    ReadIndexOutcome, ReadIndexRequest, ReadIndexResponse, TransferLeaderRequest, TransferLeaderResponse, WatchRequest,
+    WatchUpdate, meta_response,
 };
 use tokio::time::timeout;
 use tonic::{Request, Response, Status};
 
 use crate::joining::Joining;
 use crate::member::Member;
-use crate::{appending, querying, tasks, watching};
+use crate::{appending, permits, querying, tasks, watching};
 
 /// The longest a read index may take: its caller asks again, and by then another may lead.
 const READ_INDEX_TIMEOUT: Duration = Duration::from_millis(250);
@@ -116,6 +117,12 @@ impl store_server::Store for StoreService {
             ReadIndexOutcome { group, index: index.map_or(0, |index| index.0), leader: index.is_some() }
         }));
         Ok(Response::new(ReadIndexResponse { outcomes: outcomes.await }))
+    }
+
+    async fn quorums(&self, request: Request<QuorumsRequest>) -> Result<Response<QuorumsResponse>, Status> {
+        let without = request.into_inner().without;
+        let without = without.parse().map_err(|_| Status::invalid_argument(format!("{without:?} is no store")))?;
+        Ok(Response::new(permits::led(self.member()?, without)))
     }
 
     async fn transfer_leader(

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use raftduck_model::PartitionId;
 use raftduck_wire::proto::store::{AppendRequest, part_outcome, refused};
+use reqwest::Method;
 use support::{Workers, eventually, key, rows};
 
 const PARTITIONS: u32 = 4;
@@ -193,4 +194,32 @@ async fn a_store_gets_the_rows_as_files_where_the_others_have_purged_their_entri
     cluster.stop(0).await;
     cluster.restart(0).await;
     assert_eq!(cluster.count_and_sum(0, &table).await, (count, sum));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_store_at_a_time_may_restart_and_none_that_a_quorum_needs() {
+    let mut cluster = Workers::start(3, PARTITIONS).await;
+    let ids = [cluster.id(0).await, cluster.id(1).await, cluster.id(2).await];
+    let ask = async |cluster: &Workers, through: usize, method: Method, of: usize| {
+        cluster.admin(through, method, &format!("stores/{}/restart-permit", ids[of])).await
+    };
+    // A new leader may not have heard of every follower yet.
+    eventually(async || match ask(&cluster, 1, Method::POST, 0).await {
+        (204, _) => Ok(()),
+        (_, text) => Err(text),
+    })
+    .await;
+    let (status, text) = ask(&cluster, 2, Method::POST, 1).await;
+    assert!(status == 409 && text.contains("restart_taken"), "{status} {text}");
+    cluster.stop(0).await;
+    assert_eq!(ask(&cluster, 2, Method::DELETE, 0).await.0, 204);
+    // With one store away, the quorum needs the other two.
+    let (status, text) = ask(&cluster, 2, Method::POST, 1).await;
+    assert!(status == 409 && text.contains("quorum_needed"), "{status} {text}");
+    cluster.restart(0).await;
+    eventually(async || match ask(&cluster, 0, Method::POST, 1).await {
+        (204, _) => Ok(()),
+        (_, text) => Err(text),
+    })
+    .await;
 }

@@ -84,9 +84,10 @@ impl From<MetaError> for Problem {
             MetaError::OtherCluster { .. } | MetaError::BadBootstrap { .. } => Code::BadRequest,
             MetaError::NotBootstrapped => Code::NotReady,
             // Control asks for none of what these refuse.
-            MetaError::Retired { .. } | MetaError::NoSuchStore { .. } | MetaError::TooFewStores { .. } => {
-                Code::BadRequest
-            }
+            MetaError::Retired { .. }
+            | MetaError::NoSuchStore { .. }
+            | MetaError::TooFewStores { .. }
+            | MetaError::RestartTaken { .. } => Code::BadRequest,
             MetaError::TableExists { .. } => Code::TableExists,
             MetaError::NoSuchTable { .. } => Code::NoSuchTable,
             MetaError::ColumnExists { .. } => Code::ColumnExists,

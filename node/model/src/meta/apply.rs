@@ -18,6 +18,8 @@ impl Meta {
             MetaCommand::RegisterStore { store, info } => self.register_store(store, info),
             MetaCommand::DrainStore { store, draining } => self.drain_store(store, draining),
             MetaCommand::RetireStore { store } => self.retire_store(store),
+            MetaCommand::PermitRestart { store, now, until } => self.permit_restart(store, now, until),
+            MetaCommand::EndRestart { store } => self.end_restart(store),
             MetaCommand::LocateStore { store, location } => self.locate_store(store, location),
             MetaCommand::CountGroups { store } => Ok(MetaReply::Groups { count: depends_on(self, store) }),
             MetaCommand::BeginChange { group, add, remove } => self.begin_change(group, add, remove),

@@ -1,7 +1,7 @@
 //! Stores that come, move, are emptied and go.
 
 use crate::ids::StoreId;
-use crate::meta::{Location, Meta, MetaError, MetaReply, StoreInfo};
+use crate::meta::{Location, Meta, MetaError, MetaReply, RestartPermit, StoreInfo};
 
 impl Meta {
     pub(super) fn register_store(&mut self, store: StoreId, info: StoreInfo) -> Result<MetaReply, MetaError> {
@@ -42,8 +42,33 @@ impl Meta {
         self.stores.remove(&store);
         self.draining.remove(&store);
         self.locations.remove(&store);
+        self.restart = self.restart.filter(|held| held.store != store);
         self.retired.insert(store);
         self.epoch.0 += 1;
+        Ok(MetaReply::Done)
+    }
+
+    pub(super) fn permit_restart(&mut self, store: StoreId, now: u64, until: u64) -> Result<MetaReply, MetaError> {
+        self.known(store)?;
+        let permit = Some(RestartPermit { store, until });
+        match self.restart {
+            Some(held) if held.store != store && held.until > now => {
+                return Err(MetaError::RestartTaken { store: held.store });
+            }
+            held if held != permit => {
+                self.restart = permit;
+                self.epoch.0 += 1;
+            }
+            _ => {}
+        }
+        Ok(MetaReply::Done)
+    }
+
+    pub(super) fn end_restart(&mut self, store: StoreId) -> Result<MetaReply, MetaError> {
+        if self.restart.is_some_and(|held| held.store == store) {
+            self.restart = None;
+            self.epoch.0 += 1;
+        }
         Ok(MetaReply::Done)
     }
 

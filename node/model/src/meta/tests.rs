@@ -202,6 +202,9 @@ fn any_command() -> impl Strategy<Value = MetaCommand> {
         1 => (1..6_u128, any::<bool>())
             .prop_map(|(number, draining)| MetaCommand::DrainStore { store: store(number), draining }),
         1 => (1..6_u128).prop_map(|number| MetaCommand::RetireStore { store: store(number) }),
+        1 => (1..6_u128, 0..50_u64)
+            .prop_map(|(number, now)| MetaCommand::PermitRestart { store: store(number), now, until: now + 10 }),
+        1 => (1..6_u128).prop_map(|number| MetaCommand::EndRestart { store: store(number) }),
         1 => (1..6_u128, prop::option::of("[ab]")).prop_map(|(number, node)| MetaCommand::LocateStore {
             store: store(number),
             location: Location { node, zone: None }

@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{Admin, problem};
 use crate::member::Member;
+use crate::{clock, permits};
 
 /// For a command to the meta group.
 const META: Duration = Duration::from_secs(10);
@@ -28,6 +29,7 @@ pub fn router() -> Router<Admin> {
         .route("/admin/v1/stores/{store}/safe-to-remove", get(safe_to_remove))
         .route("/admin/v1/stores/{store}/retire", post(retire))
         .route("/admin/v1/stores/{store}/location", put(locate))
+        .route("/admin/v1/stores/{store}/restart-permit", post(permit_restart).delete(end_restart))
 }
 
 async fn drain(State(admin): State<Admin>, Path(store): Path<StoreId>) -> Response {
@@ -52,6 +54,27 @@ async fn retire(State(admin): State<Admin>, Path(store): Path<StoreId>) -> Respo
         return problem(StatusCode::CONFLICT, "store_runs", detail);
     }
     command(&admin, MetaCommand::RetireStore { store }).await
+}
+
+/// One store at a time, only while everything goes on without it, and only for a while.
+async fn permit_restart(State(admin): State<Admin>, Path(store): Path<StoreId>) -> Response {
+    let Some(member) = admin.member.get() else { return no_cluster() };
+    let lost = permits::lost_without(member, store).await;
+    if !lost.is_empty() {
+        let named: Vec<String> = lost.iter().map(ToString::to_string).collect();
+        let detail = format!(
+            "groups {} would have no quorum that is up to date without this store: wait until the others have caught up",
+            named.join(", ")
+        );
+        return problem(StatusCode::CONFLICT, "quorum_needed", &detail);
+    }
+    let now = clock::now();
+    let until = now.saturating_add(u64::try_from(permits::LASTS.as_micros()).unwrap_or(u64::MAX));
+    command(&admin, MetaCommand::PermitRestart { store, now, until }).await
+}
+
+async fn end_restart(State(admin): State<Admin>, Path(store): Path<StoreId>) -> Response {
+    command(&admin, MetaCommand::EndRestart { store }).await
 }
 
 async fn store_runs(member: &Member, store: StoreId) -> bool {
@@ -87,6 +110,7 @@ async fn command(admin: &Admin, command: MetaCommand) -> Response {
                 MetaError::NoSuchStore { .. } => (StatusCode::NOT_FOUND, "no_such_store"),
                 MetaError::Retired { .. } => (StatusCode::CONFLICT, "store_retired"),
                 MetaError::TooFewStores { .. } => (StatusCode::CONFLICT, "too_few_stores"),
+                MetaError::RestartTaken { .. } => (StatusCode::CONFLICT, "restart_taken"),
                 _ => (StatusCode::CONFLICT, "refused"),
             };
             problem(status, code, &error.to_string())

@@ -126,6 +126,9 @@ impl Service for Fake {
     async fn identify(&self, _: Request<IdentifyRequest>) -> Result<Response<IdentifyResponse>, Status> {
         Err(Status::unimplemented("not asked here"))
     }
+    async fn quorums(&self, _: Request<QuorumsRequest>) -> Result<Response<QuorumsResponse>, Status> {
+        Err(Status::unimplemented("not asked here"))
+    }
     async fn invite(&self, _: Request<InviteRequest>) -> Result<Response<InviteResponse>, Status> {
         Err(Status::unimplemented("not asked here"))
     }

@@ -57,6 +57,26 @@ fn a_store_that_the_copies_need_is_not_drained_and_one_that_counts_its_groups_ch
 }
 
 #[test]
+fn one_store_at_a_time_may_restart_until_its_permit_ends_or_is_given_back() {
+    let mut meta = created();
+    let permit = |number, now, until| MetaCommand::PermitRestart { store: store(number), now, until };
+    raises_the_epoch_once(&mut meta, permit(1, 100, 200));
+    let taken = MetaError::RestartTaken { store: store(1) };
+    assert_eq!(refused(&mut meta, permit(2, 199, 300)), taken);
+    raises_the_epoch_once(&mut meta, permit(1, 150, 250));
+    assert_eq!(refused(&mut meta, permit(2, 200, 300)), taken);
+    raises_the_epoch_once(&mut meta, permit(2, 250, 350));
+    // The first store's late word is not about the second one's permit.
+    meta.apply(MetaCommand::EndRestart { store: store(1) }).unwrap();
+    assert_eq!(meta.restart, Some(RestartPermit { store: store(2), until: 350 }));
+    raises_the_epoch_once(&mut meta, MetaCommand::EndRestart { store: store(2) });
+    raises_the_epoch_once(&mut meta, permit(3, 0, 1_000));
+    meta.apply(MetaCommand::RetireStore { store: store(3) }).unwrap();
+    assert_eq!(meta.restart, None);
+    assert_eq!(refused(&mut meta, permit(3, 0, 1)), MetaError::NoSuchStore { store: store(3) });
+}
+
+#[test]
 fn a_retired_store_keeps_its_replicas_in_the_map_and_never_returns() {
     let mut meta = created();
     meta.apply(MetaCommand::DrainStore { store: store(2), draining: true }).unwrap();
