@@ -1,17 +1,12 @@
-//! Three workers and a control as real processes on loopback.
+//! Workers and a control as real processes on loopback: three at first, others may join.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use raftduck_model::Table;
 use raftduck_wire::client::{Client, ClientConfig};
-use raftduck_wire::credential::Credential;
-use raftduck_wire::http::{ClusterAnswer, TableInfo};
-use raftduck_wire::proto::store::query_frame::Frame;
-use raftduck_wire::proto::store::{Consistency, PartitionBound, QueryRequest};
-use raftduck_wire::rpc;
+use raftduck_wire::http::ClusterAnswer;
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -57,7 +52,7 @@ impl Cluster {
     ///
     /// # Errors
     /// As [`Cluster::start`].
-    pub async fn start_on(place: impl Fn(usize) -> Option<std::path::PathBuf>) -> Result<Self> {
+    pub async fn start_on(place: impl Fn(usize) -> Option<PathBuf>) -> Result<Self> {
         const WORKERS: u16 = 3;
         const PARTITIONS: u32 = 12;
         let folder = tempfile::tempdir().context("making the cluster's folder")?;
@@ -65,7 +60,7 @@ impl Cluster {
         let addresses: Vec<String> = (1..=WORKERS).map(|worker| format!("127.0.0.1:{}", base + worker)).collect();
         let mut workers = Vec::new();
         for (number, address) in addresses.iter().enumerate() {
-            let data = place(number).unwrap_or_else(|| folder.path().join(format!("worker-{number}")));
+            let data = place(number).unwrap_or_else(|| data(folder.path(), number));
             workers.push(Process::start(launch::worker(number, &data, address)?, folder.path())?);
         }
         let address = format!("127.0.0.1:{base}");
@@ -75,6 +70,25 @@ impl Cluster {
         cluster.bootstrap()?;
         cluster.wait_ready().await?;
         Ok(cluster)
+    }
+
+    /// Starts one more worker, which asks the others to take it in. Returns its number; it has joined
+    /// once [`Cluster::wait_ready`] returns.
+    ///
+    /// # Errors
+    /// Where the process cannot be started.
+    pub fn add_worker(&mut self) -> Result<usize> {
+        let number = self.workers.len();
+        let address = format!("127.0.0.1:{}", port::free_block(1)?);
+        let line = launch::joining_worker(number, &self.data(number), &address, &self.addresses)?;
+        self.workers.push(Process::start(line, self.folder.path())?);
+        self.addresses.push(address);
+        Ok(number)
+    }
+
+    /// The folder that a worker without one of the caller's has.
+    pub fn data(&self, worker: usize) -> PathBuf {
+        data(self.folder.path(), worker)
     }
 
     fn bootstrap(&mut self) -> Result<()> {
@@ -189,13 +203,18 @@ impl Cluster {
         Ok(self.client(Duration::from_secs(5))?.cluster().await?)
     }
 
-    /// Waits until control is ready, every store is connected and every partition has a leader.
+    /// How many workers were started and not killed since.
+    pub fn meant_to_run(&self) -> usize {
+        self.workers.iter().filter(|worker| worker.id().is_some()).count()
+    }
+
+    /// Waits until control is ready, every store that is meant to run is connected and every partition has a leader.
     ///
     /// # Errors
     /// Where that does not come, or a process ends meanwhile: its log's end is in the message.
     pub async fn wait_ready(&mut self) -> Result<()> {
         let client = self.client(Duration::from_secs(5))?;
-        let (stores, partitions) = (self.addresses.len(), self.partitions as usize);
+        let (stores, partitions) = (self.meant_to_run(), self.partitions as usize);
         let ready = wait::until("the cluster is ready", PATIENCE, async || {
             if !client.ready().await {
                 return None;
@@ -227,64 +246,18 @@ impl Cluster {
         tails.map(|process| format!("---- {}\n{}\n", process.name(), process.log_tail(30))).collect()
     }
 
-    /// One store's answer to `sql` over one partition, as its own bytes, and the applied index
-    /// that it was read at. Replicas at one index must give the same bytes.
-    ///
-    /// # Errors
-    /// Where the store does not answer, or with an error.
-    pub async fn ask_replica(&self, worker: usize, table: &TableInfo, partition: u32, sql: &str) -> Result<Reading> {
-        let address = self.addresses.get(worker).with_context(|| format!("no worker {worker}"))?;
-        let mut store = rpc::store(address, &Credential::new(launch::CLUSTER_TOKEN))?;
-        let request = QueryRequest {
-            sql: sql.to_owned(),
-            tables: vec![serde_json::to_vec(&model_table(table)?)?.into()],
-            partitions: vec![PartitionBound { partition, least_index: 0 }],
-            consistency: Consistency::Stale.into(),
-            timeout_ms: 20_000,
-            ..QueryRequest::default()
-        };
-        let mut frames = store.query(request).await.context("asking a replica")?.into_inner();
-        let mut reading = Reading::default();
-        while let Some(frame) = frames.message().await.context("reading a replica's answer")? {
-            match frame.frame {
-                Some(Frame::Start(start)) => {
-                    reading.index =
-                        start.answered.iter().find(|bound| bound.partition == partition).map(|b| b.least_index);
-                }
-                Some(Frame::Batch(batch)) => reading.batches.push(batch.to_vec()),
-                Some(Frame::End(_)) => return Ok(reading),
-                Some(Frame::Error(error)) => bail!("worker {worker}, partition {partition}: {}", error.detail),
-                None => {}
-            }
-        }
-        bail!("worker {worker}, partition {partition}: the answer has no end")
+    /// The lines of all logs that contain the text, with the process' name.
+    pub fn log_lines(&self, text: &str) -> Vec<String> {
+        let processes = self.workers.iter().chain([&self.control]);
+        let lines = processes.flat_map(|process| {
+            let log = process.log_tail(usize::MAX);
+            let found = log.lines().filter(|line| line.contains(text));
+            found.map(|line| format!("{}: {line}", process.name())).collect::<Vec<_>>()
+        });
+        lines.collect()
     }
 }
 
-/// What one replica answered.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reading {
-    /// The partition's applied index under the read.
-    pub index: Option<u64>,
-    /// The rows, as the store encoded them.
-    pub batches: Vec<Vec<u8>>,
-}
-
-fn model_table(info: &TableInfo) -> Result<Table> {
-    let columns = info.columns.iter().map(|column| {
-        Ok(raftduck_model::Column {
-            name: column.name.clone(),
-            kind: column.kind.parse().map_err(|_| anyhow::anyhow!("column type {:?}", column.kind))?,
-            nullable: column.nullable,
-            default: column.default.clone(),
-        })
-    });
-    let key = info.columns.iter().position(|column| column.name == info.partition_key);
-    Ok(Table {
-        id: raftduck_model::TableId(info.id),
-        name: info.name.clone(),
-        version: raftduck_model::SchemaVersion(info.version),
-        columns: columns.collect::<Result<_>>()?,
-        key: key.context("the table has no key column")?,
-    })
+fn data(folder: &Path, worker: usize) -> PathBuf {
+    folder.join(format!("worker-{worker}"))
 }

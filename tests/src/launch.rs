@@ -67,6 +67,14 @@ pub fn worker(number: usize, data: &Path, address: &str) -> Result<Line> {
     )
 }
 
+/// A worker that asks these stores to take it in where its volume is empty.
+#[allow(missing_docs)]
+pub fn joining_worker(number: usize, data: &Path, address: &str, through: &[String]) -> Result<Line> {
+    let mut line = worker(number, data, address)?;
+    line.arguments.extend(["--join".to_owned(), through.join(",")]);
+    Ok(line)
+}
+
 /// A control in front of the stores.
 #[allow(missing_docs)]
 pub fn control(address: &str, stores: &[String]) -> Result<Line> {

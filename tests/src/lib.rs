@@ -3,6 +3,7 @@
 //!
 //! Nothing here knows DuckDB or openraft: it sees what a user and an operator see.
 
+pub mod admin;
 pub mod chaos;
 pub mod check;
 pub mod cluster;
@@ -13,4 +14,7 @@ pub mod port;
 pub mod probe;
 pub mod process;
 pub mod raw;
+pub mod reader;
+pub mod replica;
+pub mod scale;
 pub mod wait;

@@ -68,6 +68,19 @@ fn manner(draw: f64) -> Manner {
     }
 }
 
+/// Rows counted two ways, so that one lost and one doubled do not hide each other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Totals {
+    /// How many.
+    pub rows: u64,
+    /// Their ordinals' sum.
+    pub ordinals: u64,
+}
+
+/// A load under way; clones are of the same.
+#[derive(Clone, Debug)]
+pub struct Progress(Arc<Shared>);
+
 /// A load under way.
 #[derive(Debug)]
 pub struct Load {
@@ -81,6 +94,9 @@ struct Shared {
     config: LoadConfig,
     stopped: AtomicBool,
     rows: AtomicU64,
+    ordinals: AtomicU64,
+    sent: AtomicU64,
+    sent_ordinals: AtomicU64,
     batches: AtomicU64,
     repeated: AtomicU64,
     next: AtomicU64,
@@ -109,6 +125,9 @@ impl Load {
             config,
             stopped: AtomicBool::new(false),
             rows: AtomicU64::new(0),
+            ordinals: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+            sent_ordinals: AtomicU64::new(0),
             batches: AtomicU64::new(0),
             repeated: AtomicU64::new(0),
             next: AtomicU64::new(0),
@@ -123,6 +142,11 @@ impl Load {
     /// Rows acknowledged so far, each batch once.
     pub fn rows(&self) -> u64 {
         self.shared.rows.load(Ordering::Relaxed)
+    }
+
+    /// What the load has come to, for those who watch it from beside.
+    pub fn progress(&self) -> Progress {
+        Progress(self.shared.clone())
     }
 
     /// Requests that were on their way at `moment` and are still, or failed since: what a fault at that moment met.
@@ -147,6 +171,22 @@ impl Load {
     }
 }
 
+impl Progress {
+    /// At least what a question that is asked from now on must find.
+    pub fn acknowledged(&self) -> Totals {
+        totals(&self.0.rows, &self.0.ordinals)
+    }
+
+    /// At least what a question that has been answered by now may have found.
+    pub fn sent(&self) -> Totals {
+        totals(&self.0.sent, &self.0.sent_ordinals)
+    }
+}
+
+fn totals(rows: &AtomicU64, ordinals: &AtomicU64) -> Totals {
+    Totals { rows: rows.load(Ordering::Relaxed), ordinals: ordinals.load(Ordering::Relaxed) }
+}
+
 async fn writer(shared: Arc<Shared>, client: u32) -> Vec<(Batch, Outcome)> {
     let seed = shared.config.seed;
     let mut random = StdRng::seed_from_u64(mix(seed ^ u64::from(client)));
@@ -162,6 +202,8 @@ async fn writer(shared: Arc<Shared>, client: u32) -> Vec<(Batch, Outcome)> {
         if manner != Manner::Plainly {
             shared.repeated.fetch_add(1, Ordering::Relaxed);
         }
+        shared.sent.fetch_add(batch.rows.into(), Ordering::Relaxed);
+        shared.sent_ordinals.fetch_add(batch.ordinals(), Ordering::Relaxed);
         if manner == Manner::Lost {
             let patience = Duration::from_millis(random.random_range(0..30));
             let _ = tokio::time::timeout(patience, shared.attempt(batch)).await;
@@ -178,6 +220,7 @@ async fn writer(shared: Arc<Shared>, client: u32) -> Vec<(Batch, Outcome)> {
             continue;
         }
         shared.rows.fetch_add(batch.rows.into(), Ordering::Relaxed);
+        shared.ordinals.fetch_add(batch.ordinals(), Ordering::Relaxed);
         match manner {
             Manner::Again => shared.repeat(batch).await,
             Manner::Later => later.push_back((number + random.random_range(1..40), batch)),

@@ -22,6 +22,12 @@ enum Chore {
         #[arg(long, default_value_t = 8)]
         minutes: u64,
     },
+    /// Stores come and go under load and kills, then checks that no row is lost or doubled.
+    Scale {
+        /// Rounds of stores that go and come back are begun until this has passed.
+        #[arg(long, default_value_t = 5)]
+        minutes: u64,
+    },
     /// Feeds the decoders mutated bytes.
     Fuzz {
         /// For how long, each target.
@@ -44,14 +50,16 @@ fn main() -> Result<()> {
         Chore::Clippy => {
             cargo(["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"]).checked()
         }
-        Chore::Chaos { minutes } => {
-            // The whole workspace: one package alone could give DuckDB's build other features.
-            cargo(["build", "--release", "--workspace", "--bins"]).checked()?;
-            run::Run::new(run::target_folder().join("release/chaos"))
-                .args(["--minutes", &minutes.to_string()])
-                .checked()
-        }
+        Chore::Chaos { minutes } => for_minutes("chaos", minutes),
+        Chore::Scale { minutes } => for_minutes("scale", minutes),
         Chore::Fuzz { seconds, target } => fuzz::fuzz(seconds, target.as_deref()),
         Chore::OneDuckdb => one_duckdb::check(&run::target_folder()),
     }
+}
+
+/// One of the long runs with real processes.
+fn for_minutes(binary: &str, minutes: u64) -> Result<()> {
+    // The whole workspace: one package alone could give DuckDB's build other features.
+    cargo(["build", "--release", "--workspace", "--bins"]).checked()?;
+    run::Run::new(run::target_folder().join("release").join(binary)).args(["--minutes", &minutes.to_string()]).checked()
 }
