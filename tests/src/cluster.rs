@@ -18,6 +18,9 @@ use crate::wait;
 /// How long a state may take to come on a busy machine. Nothing is measured by it.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Little, so that what control keeps is noticed.
+const CONTROL_MEMORY: &str = "512MiB";
+
 /// Which process.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Role {
@@ -53,6 +56,18 @@ impl Cluster {
     /// # Errors
     /// As [`Cluster::start`].
     pub async fn start_on(place: impl Fn(usize) -> Option<PathBuf>) -> Result<Self> {
+        Self::start_with(place, CONTROL_MEMORY).await
+    }
+
+    /// As [`Cluster::start`], with that much memory for control, such as `2GiB`.
+    ///
+    /// # Errors
+    /// As [`Cluster::start`].
+    pub async fn start_with_control(memory: &str) -> Result<Self> {
+        Self::start_with(|_| None, memory).await
+    }
+
+    async fn start_with(place: impl Fn(usize) -> Option<PathBuf>, control_memory: &str) -> Result<Self> {
         const WORKERS: u16 = 3;
         const PARTITIONS: u32 = 12;
         let folder = tempfile::tempdir().context("making the cluster's folder")?;
@@ -64,7 +79,7 @@ impl Cluster {
             workers.push(Process::start(launch::worker(number, &data, address)?, folder.path())?);
         }
         let address = format!("127.0.0.1:{base}");
-        let control = Process::start(launch::control(&address, &addresses)?, folder.path())?;
+        let control = Process::start(launch::control(&address, &addresses, control_memory)?, folder.path())?;
         let mut cluster =
             Self { workers, control, addresses, base: format!("http://{address}"), partitions: PARTITIONS, folder };
         cluster.bootstrap()?;

@@ -75,12 +75,12 @@ pub fn joining_worker(number: usize, data: &Path, address: &str, through: &[Stri
     Ok(line)
 }
 
-/// A control in front of the stores.
+/// A control in front of the stores, with that much memory.
 #[allow(missing_docs)]
-pub fn control(address: &str, stores: &[String]) -> Result<Line> {
+pub fn control(address: &str, stores: &[String], memory: &str) -> Result<Line> {
     line(
         "control",
-        &["control", "--listen", address, "--stores", &stores.join(","), "--memory", "512MiB", "--end-with-stdin"],
+        &["control", "--listen", address, "--stores", &stores.join(","), "--memory", memory, "--end-with-stdin"],
     )
 }
 
