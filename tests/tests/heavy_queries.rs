@@ -29,6 +29,8 @@ async fn eight_heavy_queries_cause_no_election_and_writes_go_on() -> Result<()> 
     let load = Load::start(cluster.client(Duration::from_secs(10))?, LoadConfig::default());
     wait::until("there is something to query", PATIENCE, async || (load.rows() >= 200_000).then_some(())).await?;
 
+    // What tests before this one left to be written is not what this one is about.
+    tokio::task::spawn_blocking(rustix::fs::sync).await?;
     let elections = cluster.elections().await?;
     let rows = load.rows();
     let impatient = cluster.client(Duration::from_secs(30))?;

@@ -2,9 +2,9 @@
 //!
 //! Writes stop for `election_max` (a follower grants nobody a vote while the dead leader's lease
 //! may hold) + a random part of `election_min..election_max` + one vote round (a sync): with the
-//! defaults 0.5 to 0.6 s plus the vote, which waits behind whatever sync is under way. A follower
+//! defaults 0.6 to 0.7 s plus the vote, which waits behind whatever sync is under way. A follower
 //! misses at least two heartbeats in a row before it stands for election (`election_max` / (`heartbeat`
-//! + its tick of a fifth) > 3), so one 100 ms stall of a busy core starts none.
+//! + its tick of a fifth) > 3), so a 200 ms stall of a busy core starts none.
 
 use std::time::Duration;
 
@@ -42,10 +42,10 @@ pub struct Timing {
 
 impl Default for Timing {
     fn default() -> Self {
-        let election_max = Duration::from_millis(300);
+        let election_max = Duration::from_millis(350);
         Self {
             heartbeat: Duration::from_millis(75),
-            election_min: Duration::from_millis(200),
+            election_min: Duration::from_millis(250),
             election_max,
             quorum_loss_probe: 4 * election_max,
             connect: Duration::from_millis(200),

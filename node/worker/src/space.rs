@@ -2,6 +2,7 @@
 //! still be applied and checkpointed, and nothing is acknowledged once it is nearly full.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -29,8 +30,11 @@ pub enum Space {
 
 /// Looks at the volume until nobody wants to know any more; `changed` is called when the level is another.
 pub async fn watch(folder: std::path::PathBuf, level: watch::Sender<Space>, changed: impl Fn()) {
+    let folder = Arc::new(folder);
     loop {
-        match look(&folder) {
+        let asked = folder.clone();
+        // A file system may take its time, and Raft's threads must not.
+        match tokio::task::spawn_blocking(move || look(&asked)).await.unwrap_or(Err(rustix::io::Errno::CANCELED)) {
             Ok(now) => {
                 let was = level.send_replace(now);
                 if was != now {
