@@ -141,12 +141,12 @@ impl Run {
         self.probe.resume();
         let probe = &self.probe;
         wait::until("the probe runs", PATIENCE, async || probe.all_acknowledged_since(settled).then_some(())).await?;
-        let load = &self.load;
-        wait::until("a write is in flight", PATIENCE, async || (load.met(Instant::now()) > 0).then_some(())).await?;
-
         let elections = cluster.elections().await?;
         let rows = self.load.rows() - self.rows;
         self.rows += rows;
+        // Nothing is waited for between this and the fault: the write might be over by then.
+        let load = &self.load;
+        wait::until("a write is in flight", PATIENCE, async || (load.met(Instant::now()) > 0).then_some(())).await?;
         let moment = Instant::now();
         strike(cluster, fault)?;
         let in_flight = self.load.met(moment);
