@@ -19,6 +19,7 @@ mod member;
 mod metaclient;
 mod metamachine;
 mod metrics;
+mod news;
 mod partition;
 mod peering;
 mod permits;

@@ -13,17 +13,12 @@ use tonic::Status;
 
 use crate::hosted::Hosted;
 use crate::member::Member;
+use crate::news::News;
 use crate::space::Space;
 
 /// The stream of one watcher. A slow one gets fewer updates, never an old one.
 pub fn updates(member: Arc<Member>) -> impl Stream<Item = Result<WatchUpdate, Status>> + Send + use<> {
-    let state = Watcher {
-        meta: member.meta.clone(),
-        groups: member.groups_changed.subscribe(),
-        member,
-        sent_meta: None,
-        sent_groups: None,
-    };
+    let state = Watcher { news: News::of(&member), member, sent_meta: None, sent_groups: None };
     futures::stream::unfold(state, |mut watcher| async move {
         let update = watcher.next().await?;
         Some((update, watcher))
@@ -32,8 +27,7 @@ pub fn updates(member: Arc<Member>) -> impl Stream<Item = Result<WatchUpdate, St
 
 struct Watcher {
     member: Arc<Member>,
-    meta: tokio::sync::watch::Receiver<Arc<Meta>>,
-    groups: tokio::sync::watch::Receiver<()>,
+    news: News,
     sent_meta: Option<Arc<Meta>>,
     sent_groups: Option<(Vec<store::GroupStatus>, bool)>,
 }
@@ -42,27 +36,25 @@ impl Watcher {
     /// The next update that says something new; none once the store stops.
     async fn next(&mut self) -> Option<Result<WatchUpdate, Status>> {
         loop {
-            let meta = self.meta.borrow_and_update().clone();
-            self.groups.borrow_and_update();
+            let meta = self.news.take();
             let groups: Vec<_> = self.member.hosted().iter().map(group_status).collect();
             let new_meta = self.sent_meta.as_ref().is_none_or(|sent| !Arc::ptr_eq(sent, &meta));
             // How far they are changes with every row, and is told along with other news.
-            let news: Vec<_> = groups.iter().map(|group| store::GroupStatus { applied: 0, ..*group }).collect();
+            let lasting: Vec<_> = groups.iter().map(|group| store::GroupStatus { applied: 0, ..*group }).collect();
             let tight = *self.member.space.borrow() != Space::Enough;
-            let new_groups = self.sent_groups.as_ref() != Some(&(news.clone(), tight));
+            let new_groups = self.sent_groups.as_ref() != Some(&(lasting.clone(), tight));
             if new_meta || new_groups {
                 let text = match new_meta {
                     true => serde_json::to_vec(&*meta).map_err(|error| Status::internal(error.to_string())),
                     false => Ok(Vec::new()),
                 };
                 self.sent_meta = Some(meta);
-                self.sent_groups = Some((news, tight));
+                self.sent_groups = Some((lasting, tight));
                 let store = self.member.store.to_string();
                 return Some(text.map(|text| WatchUpdate { meta: text.into(), store, groups, tight }));
             }
             tokio::select! {
-                changed = self.meta.changed() => changed.ok()?,
-                changed = self.groups.changed() => changed.ok()?,
+                changed = self.news.wait(None) => changed?,
                 () = self.member.stop.cancelled() => return None,
             }
         }

@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout};
 use crate::changes::{Next, Seen, next};
 use crate::hosted::Hosted;
 use crate::member::Member;
+use crate::news::News;
 
 /// Between two looks at a group that is being changed.
 const LOOK: Duration = Duration::from_millis(100);
@@ -20,11 +21,9 @@ const REPORT: Duration = Duration::from_secs(5);
 
 /// Until the process stops.
 pub async fn run(member: Arc<Member>) {
-    let mut meta = member.meta.clone();
-    let mut groups = member.groups_changed.subscribe();
+    let mut news = News::of(&member);
     loop {
-        let now = meta.borrow_and_update().clone();
-        groups.borrow_and_update();
+        let now = news.take();
         let mut busy = false;
         for id in now.groups() {
             let Some((_, Some(change))) = now.group(id) else { continue };
@@ -33,10 +32,8 @@ pub async fn run(member: Arc<Member>) {
                 advance(&member, &hosted, id, &change).await;
             }
         }
-        tokio::select! {
-            changed = meta.changed() => if changed.is_err() { return },
-            changed = groups.changed() => if changed.is_err() { return },
-            () = tokio::time::sleep(LOOK), if busy => {}
+        if news.wait(busy.then_some(LOOK)).await.is_none() {
+            return;
         }
     }
 }

@@ -10,24 +10,22 @@ use crate::clock;
 use crate::hosted::Hosted;
 use crate::leadership::Applied;
 use crate::member::Member;
+use crate::news::News;
 use crate::partition::PartitionMachine;
 
 /// Until the process stops.
 pub async fn run(member: Arc<Member>) {
-    let mut meta = member.meta.clone();
-    let mut groups = member.groups_changed.subscribe();
+    let mut news = News::of(&member);
     loop {
-        let now = meta.borrow_and_update().clone();
-        groups.borrow_and_update();
+        let now = news.take();
         for hosted in member.hosted() {
             if let Some(partition) = hosted.id().partition().filter(|_| hosted.is_ready()) {
                 let machine = PartitionMachine::new(member.engine.clone(), partition);
                 drop_gone(&hosted, &machine, &now).await;
             }
         }
-        tokio::select! {
-            changed = meta.changed() => if changed.is_err() { return },
-            changed = groups.changed() => if changed.is_err() { return },
+        if news.wait(None).await.is_none() {
+            return;
         }
     }
 }

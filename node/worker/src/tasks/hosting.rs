@@ -16,23 +16,20 @@ use raftduck_model::{GroupId, StoreId};
 use tokio::time::Instant;
 
 use crate::member::Member;
+use crate::news::News;
 
 const ATTEMPT: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_millis(500);
 
 /// Until the process stops.
 pub async fn run(member: Arc<Member>) {
-    let mut meta = member.meta.clone();
-    let mut groups = member.groups_changed.subscribe();
+    let mut news = News::of(&member);
     loop {
-        let now = meta.borrow_and_update().clone();
-        groups.borrow_and_update();
+        let now = news.take();
         let removed = remove_gone(&member, &now).await;
         let settled = removed & open_missing(&member, &now).await & report_created(&member, &now).await;
-        tokio::select! {
-            changed = meta.changed() => if changed.is_err() { return },
-            changed = groups.changed() => if changed.is_err() { return },
-            () = tokio::time::sleep(RETRY), if !settled => {}
+        if news.wait((!settled).then_some(RETRY)).await.is_none() {
+            return;
         }
     }
 }
