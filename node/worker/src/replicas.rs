@@ -84,13 +84,22 @@ impl Member {
         self.recorded.is_of(group, replica) && !self.wal.group(group).state().is_empty()
     }
 
+    /// Whether anything of any replica of the group may be here. A deletion waits for a checkpoint and a
+    /// sync, which a new cluster's groups are spared.
+    fn has_data(&self, group: GroupId) -> bool {
+        let rows = || group.partition().is_some_and(|id| self.engine.partitions().contains_key(&id));
+        self.recorded.replicas.lock().replicas.contains_key(&group)
+            || !self.wal.group(group).state().is_empty()
+            || rows()
+    }
+
     /// Starts this store's replica of a group, after whatever an earlier replica of the group left here
     /// was deleted.
     ///
     /// # Errors
     /// Where the volume refuses, or the log and the state contradict each other.
     pub async fn open_replica(self: &Arc<Self>, group: GroupId, replica: Replica) -> anyhow::Result<()> {
-        if !self.recorded.is_of(group, replica.id) {
+        if !self.recorded.is_of(group, replica.id) && self.has_data(group) {
             self.delete(group).await?;
         }
         self.recorded.set(group, Some(replica.id))?;
