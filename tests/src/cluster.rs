@@ -179,10 +179,9 @@ impl Cluster {
     /// # Errors
     /// Where one had ended by itself.
     pub fn kill_all(&mut self) -> Result<()> {
-        for process in self.workers.iter_mut().chain([&mut self.control]) {
-            process.kill()?;
-        }
-        Ok(())
+        let mut all: Vec<&mut Process> = self.workers.iter_mut().chain([&mut self.control]).collect();
+        all.iter_mut().try_for_each(|process| process.begin_kill())?;
+        all.iter_mut().try_for_each(|process| process.end_kill())
     }
 
     /// Starts every process that does not run.

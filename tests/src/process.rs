@@ -92,11 +92,28 @@ impl Process {
     /// # Errors
     /// Where it does not run any more: then it ended by itself, which is what the test must hear.
     pub fn kill(&mut self) -> Result<()> {
+        self.begin_kill()?;
+        self.end_kill()
+    }
+
+    /// SIGKILL alone, for more than one at once: to collect a process' remains takes a while.
+    ///
+    /// # Errors
+    /// As [`kill`](Self::kill).
+    pub fn begin_kill(&mut self) -> Result<()> {
         if let Some(status) = self.ended() {
             bail!("{} had ended by itself ({status}); its log:\n{}", self.line.name, self.log_tail(40));
         }
+        let Some(child) = &mut self.child else { bail!("{} was not running", self.line.name) };
+        child.kill().with_context(|| format!("killing {}", self.line.name))
+    }
+
+    /// Collects what [`begin_kill`](Self::begin_kill) leaves.
+    ///
+    /// # Errors
+    /// Where it was not running.
+    pub fn end_kill(&mut self) -> Result<()> {
         let Some(mut child) = self.child.take() else { bail!("{} was not running", self.line.name) };
-        child.kill().with_context(|| format!("killing {}", self.line.name))?;
         child.wait().with_context(|| format!("waiting for {}", self.line.name))?;
         self.frozen = false;
         Ok(())
