@@ -58,6 +58,8 @@ pub struct Shipment {
     pub table: Table,
     /// The columns that are sent, in the table's order; at least one, so that rows can be counted.
     pub columns: Vec<String>,
+    /// The query that the stores answer, where it leaves out rows that the statement does not need; all rows else.
+    pub query: Option<String>,
 }
 
 /// Why there is no plan.
@@ -153,7 +155,7 @@ fn shipment(table: &Table, columns: &Columns) -> Shipment {
     if columns.is_empty() {
         columns.extend(table.key_column().map(|column| column.name.clone()));
     }
-    Shipment { table: table.clone(), columns }
+    Shipment { table: table.clone(), columns, query: None }
 }
 
 /// EXPLAIN's lines.
@@ -171,7 +173,10 @@ pub fn explain(plan: &Plan) -> Vec<String> {
         }
         Plan::Ship { tables, from, reason, missing } => {
             let mut lines = vec![format!("Ship: a query process runs it on rows from the stores, because {reason}")];
-            lines.extend(tables.iter().map(|sent| format!("  ships {}({})", sent.table.name, sent.columns.join(", "))));
+            lines.extend(tables.iter().map(|sent| match &sent.query {
+                Some(query) => format!("  ships {query}"),
+                None => format!("  ships {}({})", sent.table.name, sent.columns.join(", ")),
+            }));
             lines.extend(
                 from.iter()
                     .map(|(store, partitions)| format!("  from store {store}: partitions {}", numbers(partitions))),

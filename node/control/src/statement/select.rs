@@ -9,7 +9,7 @@ use super::answer::{Answer, Coverage, table_of, texts};
 use super::holdings::Holdings;
 use super::prepare::Query;
 use super::remote::{self, Ask, Refusal};
-use super::{Asked, StatementError, Statements};
+use super::{Asked, StatementError, Statements, ship};
 use crate::control::Control;
 use crate::view::ClusterView;
 
@@ -37,6 +37,7 @@ impl Statements {
         let mut holdings = Holdings::of(&view, self.turn());
         if only_explain {
             let plan = plan(&query.facts, &view.meta, holdings.list(), 0, LOCAL_BYTES)?;
+            let plan = narrowed(control, asked, &query, plan).await?;
             control.metrics.statement("explain", asked.call.arrived.elapsed());
             let lines = table_of(vec![("plan", texts(explain(&plan)))]).map_err(internal)?;
             return Ok(Answer::of(lines, coverage(&view, Vec::new()), asked.max_rows));
@@ -49,6 +50,7 @@ impl Statements {
                 }
                 (plan, _) => plan?,
             };
+            let plan = narrowed(control, asked, &query, plan).await?;
             let (name, answered) = self.attempt(control, asked, &view, &query, plan).await;
             match answered {
                 Ok(Ok(answer)) => {
@@ -120,6 +122,17 @@ impl Statements {
             Err((store, Refusal::Elsewhere { partitions, why })) => Ok(Err(Lost { store, partitions, why })),
             Err((_, Refusal::Final(error))) => Err(error),
         }
+    }
+}
+
+/// A plan that ships no more rows than it needs; others as they are.
+async fn narrowed(control: &Control, asked: &Asked, query: &Query, plan: Plan) -> Result<Plan, StatementError> {
+    match plan {
+        Plan::Ship { .. } => {
+            let sql = query.sql.clone();
+            control.scratch.run(asked.deadline, move |scratch| ship::narrowed(scratch, &sql, plan)).await?
+        }
+        plan => Ok(plan),
     }
 }
 

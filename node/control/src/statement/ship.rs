@@ -4,10 +4,10 @@ use std::path::Path;
 
 use futures::StreamExt;
 use futures::stream;
-use raftduck_engine::{ProcessAnswer, ProcessError, ProcessLimits, QueryProcess};
+use raftduck_engine::{ProcessAnswer, ProcessError, ProcessLimits, QueryProcess, Scratch};
 use raftduck_model::ident::quote;
 use raftduck_model::{Column, PartitionId, StoreId, Table};
-use raftduck_sql::Shipment;
+use raftduck_sql::{Plan, Shipment, Tree, narrow};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout_at;
 
@@ -49,14 +49,14 @@ impl Statements {
         from: &[(StoreId, Vec<PartitionId>)],
         coverage: Coverage,
     ) -> Result<Answer, (StoreId, Refusal)> {
-        let whole = from.first().map_or(StoreId(uuid::Uuid::nil()), |(store, _)| *store);
-        let fatal = |error: StatementError| (whole, Refusal::Final(error));
+        let first = from.first().map_or(StoreId(uuid::Uuid::nil()), |(store, _)| *store);
+        let fatal = |error: StatementError| (first, Refusal::Final(error));
         let mut child = self.spawn(control, asked, sql).await.map_err(fatal)?;
         for shipment in tables {
             let sent = sent(shipment);
             child.process.table(&sent).await.map_err(|error| fatal(failed(asked, error)))?;
             for (store, partitions) in from {
-                let feeding = feed(control, asked, &mut child.process, &shipment.table, &sent, (*store, partitions));
+                let feeding = feed(control, asked, &mut child.process, shipment, (*store, partitions));
                 feeding.await.map_err(|refusal| (*store, refusal))?;
             }
         }
@@ -81,12 +81,11 @@ async fn feed(
     control: &Control,
     asked: &Asked,
     process: &mut QueryProcess,
-    table: &Table,
-    sent: &Table,
+    shipment: &Shipment,
     (store, partitions): (StoreId, &[PartitionId]),
 ) -> Result<(), Refusal> {
-    let sql = select_of(sent);
-    let ask = Ask { store, sql: &sql, tables: std::slice::from_ref(table), partitions, max_rows: None };
+    let sql = shipment.query.clone().unwrap_or_else(|| whole(shipment));
+    let ask = Ask { store, sql: &sql, tables: std::slice::from_ref(&shipment.table), partitions, max_rows: None };
     let mut frames = remote::open(control, asked, ask).await?.frames();
     loop {
         match timeout_at(asked.deadline, frames.next()).await {
@@ -108,10 +107,22 @@ fn sent(shipment: &Shipment) -> Table {
     Table { columns, key: 0, ..shipment.table.clone() }
 }
 
-/// The columns as a store is to send them. It answers UUIDs as text, and the process takes them as the log does.
-fn select_of(table: &Table) -> String {
-    let columns: Vec<_> = table.columns.iter().map(|column| quote(&column.name)).collect();
-    format!("SELECT {} FROM {}", columns.join(", "), quote(&table.name))
+/// All rows' columns as a store is to send them. It answers UUIDs as text, and the process takes them as the log does.
+fn whole(shipment: &Shipment) -> String {
+    let columns: Vec<_> = shipment.columns.iter().map(|column| quote(column)).collect();
+    format!("SELECT {} FROM {}", columns.join(", "), quote(&shipment.table.name))
+}
+
+/// A plan's shipments without the rows that the statement's own conditions leave out anyway. `sql` is what runs.
+pub(super) fn narrowed(scratch: &Scratch, sql: &str, plan: Plan) -> Result<Plan, StatementError> {
+    let Plan::Ship { mut tables, from, reason, missing } = plan else { return Ok(plan) };
+    let tree = Tree::parse(&scratch.parse(sql)?)?;
+    for shipment in &mut tables {
+        if let Some(query) = narrow(&tree, shipment) {
+            shipment.query = Some(scratch.unparse(&query.to_json())?);
+        }
+    }
+    Ok(Plan::Ship { tables, from, reason, missing })
 }
 
 /// Runs the statement; its first rows are here when this returns.
@@ -151,3 +162,6 @@ fn failed(asked: &Asked, error: ProcessError) -> StatementError {
         error => error.into(),
     }
 }
+
+#[cfg(test)]
+mod tests;
