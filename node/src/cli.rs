@@ -52,6 +52,8 @@ pub enum Command {
     /// Empties a store, gives a lost one up, says whether one may go.
     #[command(subcommand)]
     Store(StoreCommand),
+    /// Ends an upgrade: the cluster goes by the new release from now on, and older ones are refused.
+    Finalise(AdminOptions),
     /// Measures a cluster on this machine beside one plain DuckDB.
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -156,6 +158,14 @@ pub enum StoreCommand {
 pub struct StoreOptions {
     /// The store's UUID, as `raftduck status` shows it.
     pub store: uuid::Uuid,
+    /// Which worker.
+    #[command(flatten)]
+    pub admin: AdminOptions,
+}
+
+/// Which worker's admin endpoints are asked.
+#[derive(Args, Clone, Debug)]
+pub struct AdminOptions {
     /// Any worker of the cluster.
     #[arg(long, env = "RAFTDUCK_WORKER", default_value = "127.0.0.1:8081", value_name = "HOST:PORT")]
     pub worker: String,

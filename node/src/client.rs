@@ -47,6 +47,16 @@ pub async fn status(options: ServerOptions) -> anyhow::Result<()> {
         Some(id) => println!("cluster {id}, level {}, epoch {}", cluster.level, cluster.epoch),
         None => println!("no cluster yet: run raftduck bootstrap"),
     }
+    let behind = cluster.stores.iter().filter(|store| store.level <= cluster.level).count();
+    match (behind, cluster.stores.len()) {
+        (0, 1..) => {
+            println!("every store's release knows level {0}: raftduck finalise ends the upgrade", cluster.level + 1)
+        }
+        (behind, all) if behind < all => {
+            println!("an upgrade is under way: {behind} of {all} stores run the release before")
+        }
+        _ => {}
+    }
     let mut stores = table(["store", "address", "state", "leads", "copies"]);
     for store in &cluster.stores {
         let state = match (store.connected, store.draining, store.groups) {

@@ -1,5 +1,6 @@
 //! `raftduck`: one program for every process of a cluster, and for the people who use one.
 
+mod admin;
 mod bench;
 mod bootstrap;
 mod cli;
@@ -44,6 +45,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Sql(options) => client::sql(options).await,
         Command::Status(options) => client::status(options).await,
         Command::Store(command) => store::run(command).await,
+        Command::Finalise(options) => admin::finalise(options).await,
         Command::Bench(command) => bench::run(command).await,
         Command::Metrics => print_metrics(),
         Command::QueryProcess => Ok(()),

@@ -1,9 +1,8 @@
 //! `raftduck store`: empties stores, gives lost ones up, and says whether one may go.
 
-use anyhow::Context;
 use reqwest::Method;
 
-use crate::bootstrap::refused;
+use crate::admin;
 use crate::cli::{StoreCommand, StoreOptions};
 
 /// The command `store`.
@@ -35,8 +34,5 @@ pub async fn run(command: StoreCommand) -> anyhow::Result<()> {
 }
 
 async fn call(options: &StoreOptions, method: Method, action: &str) -> anyhow::Result<reqwest::Response> {
-    let token = options.secret.credential(true)?;
-    let url = format!("http://{}/admin/v1/stores/{}/{action}", options.worker, options.store);
-    let sent = reqwest::Client::new().request(method, &url).bearer_auth(token).send().await;
-    refused(sent.with_context(|| format!("cannot reach {url}"))?).await
+    admin::call(&options.admin, method, &format!("stores/{}/{action}", options.store), None).await
 }

@@ -29,6 +29,8 @@ pub struct ControlConfig {
     pub threads: usize,
     /// The bounds of requests.
     pub limits: Limits,
+    /// The newest level that this release knows: [`raftduck_model::meta::LEVEL`], but in a rehearsal of an upgrade.
+    pub level: u32,
 }
 
 /// The bounds of requests. [`Default`] is what is documented; tests take less.

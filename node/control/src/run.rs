@@ -1,6 +1,7 @@
 //! The control's life: follow the cluster, serve, end in order.
 
 use anyhow::Context;
+use raftduck_model::meta::MetaError;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -29,15 +30,26 @@ pub async fn run(config: ControlConfig, stop: CancellationToken) -> anyhow::Resu
     // The view outlives the call to stop by the draining of requests.
     let ended = CancellationToken::new();
     let (control, following) = Control::start(&config, ended.clone())?;
+    let mut view = control.watch();
     info!(listen = %listener.local_addr()?, stores = ?config.stores, "control starts");
     let _tokens = AbortOnDropHandle::new(tokio::spawn(auth.clone().follow()));
     let app = App::new(control, auth, stop.clone());
     let scraping = scrapes.map(|listener| serve(listener, api::scrapes(app.clone()), config.limits, stop.clone()));
-    tokio::join!(serve(listener, api::router(app), config.limits, stop), async {
-        if let Some(scraping) = scraping {
-            scraping.await;
+    let serving = async {
+        tokio::join!(serve(listener, api::router(app), config.limits, stop), async {
+            if let Some(scraping) = scraping {
+                scraping.await;
+            }
+        })
+    };
+    tokio::select! {
+        _ = serving => {}
+        // What the stores say now would be misread.
+        Ok(view) = view.wait_for(|view| view.meta.level > config.level) => {
+            return Err(MetaError::WrongLevel { level: config.level, cluster: view.meta.level })
+                .context("run a newer release of control");
         }
-    });
+    }
     ended.cancel();
     following.await?;
     info!("control ended");

@@ -13,20 +13,21 @@ use crate::table::{Column, Table};
 
 mod apply;
 mod change;
+mod level;
+mod recovery;
 mod reply;
 mod stores;
 
+pub use level::LEVEL;
+pub use recovery::{RecoveredPartition, Recovery};
 pub use reply::{MetaError, MetaReply};
-
-/// The level of everything this build writes on disk and on the wire.
-pub const LEVEL: u32 = 1;
 
 /// The catalog, the stores and the partition map.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Meta {
     /// None until the cluster was bootstrapped.
     pub cluster: Option<ClusterId>,
-    /// Binaries of this level and of the one below may work on the cluster.
+    /// Everything on disk and on the wire goes by it; releases of this level and of the next may work on the cluster.
     pub level: u32,
     /// Raised by every change of stores, replicas or partitions.
     pub epoch: Epoch,
@@ -69,6 +70,9 @@ pub struct Meta {
 pub struct StoreInfo {
     /// `host:port`, resolved afresh at every connection.
     pub address: String,
+    /// The newest level that its program knows.
+    #[serde(default = "level::first", skip_serializing_if = "level::is_first")]
+    pub level: u32,
 }
 
 /// Where a store runs: no two voters of a group on one node where that can be helped, nor in one zone.
@@ -225,6 +229,14 @@ pub enum MetaCommand {
     CountGroups {
         /// The store.
         store: StoreId,
+    },
+    /// The cluster begins again from the stores that are left. Nobody proposes it: `raftduck recover`
+    /// writes it into the log of the meta group's only voter.
+    Recover(Recovery),
+    /// The cluster goes by the next level from now on, which is not taken back.
+    RaiseLevel {
+        /// The level.
+        to: u32,
     },
     /// A partition's group has a leader.
     PartitionCreated {

@@ -8,9 +8,11 @@ use proptest::prelude::*;
 use raftduck_model::codec::{Reader, Write};
 use raftduck_model::hash::{KeyValue, body_digest, key_digest, key_hash, partition_of};
 use raftduck_model::ids::{ClusterId, LogTime};
-use raftduck_model::meta::{Change, Location, Meta, MetaCommand, MetaError, MetaReply, Replica, StoreInfo};
+use raftduck_model::meta::{
+    Change, Location, Meta, MetaCommand, MetaError, MetaReply, RecoveredPartition, Recovery, Replica, StoreInfo,
+};
 use raftduck_model::{
-    Append, BodyDigest, Column, Command, CommandBody, GroupId, KeyDigest, LogId, Part, PartitionId, ReplicaId,
+    Append, BodyDigest, Column, Command, CommandBody, Epoch, GroupId, KeyDigest, LogId, Part, PartitionId, ReplicaId,
     SchemaVersion, StoreId, Table, TableId,
 };
 use uuid::Uuid;
@@ -79,12 +81,12 @@ fn meta_and_its_commands_have_this_json() {
     let commands = [
         MetaCommand::Bootstrap {
             cluster: ClusterId(Uuid::from_u128(9)),
-            stores: vec![(store(1), StoreInfo { address: "a:1".to_owned() })],
+            stores: vec![(store(1), StoreInfo::at("a:1"))],
             replicas: vec![Replica { id: ReplicaId(1), store: store(1) }],
             partitions: 1,
             replication: 1,
         },
-        MetaCommand::RegisterStore { store: store(2), info: StoreInfo { address: "b:1".to_owned() } },
+        MetaCommand::RegisterStore { store: store(2), info: StoreInfo::at("b:1") },
         MetaCommand::PartitionCreated { partition: PartitionId(1) },
         MetaCommand::CreateTable { name: "t".to_owned(), columns: columns.clone(), key: 0, if_not_exists: true },
         MetaCommand::AddColumn {
@@ -93,7 +95,7 @@ fn meta_and_its_commands_have_this_json() {
             if_not_exists: false,
         },
         MetaCommand::DropTable { name: "u".to_owned(), if_exists: true },
-        MetaCommand::RegisterStore { store: store(3), info: StoreInfo { address: "c:1".to_owned() } },
+        MetaCommand::RegisterStore { store: store(3), info: StoreInfo::at("c:1") },
         MetaCommand::LocateStore {
             store: store(2),
             location: Location { node: Some("n".to_owned()), zone: Some("z".to_owned()) },
@@ -137,6 +139,59 @@ fn meta_and_its_commands_have_this_json() {
     lines.extend(errors.iter().map(|error| serde_json::to_string(error).unwrap()));
     assert_eq!(serde_json::from_str::<Meta>(&lines[lines.len() - errors.len() - 1]).unwrap(), meta);
     assert_eq!(lines.join("\n"), include_str!("golden/meta.jsonl").trim_end());
+}
+
+#[test]
+fn a_recovery_has_this_json() {
+    let store = StoreId(Uuid::from_u128(1));
+    let replica = |id| Replica { id: ReplicaId(id), store };
+    let command = MetaCommand::Recover(Recovery {
+        stores: [store].into(),
+        meta: replica(20),
+        partitions: vec![
+            RecoveredPartition { replica: replica(21), empty: false },
+            RecoveredPartition { replica: replica(22), empty: true },
+        ],
+        tables: vec![table()],
+        epoch: Epoch(30),
+        catalog_version: 31,
+        next_replica: ReplicaId(40),
+        next_table: TableId(41),
+    });
+    let json = serde_json::to_string(&command).unwrap();
+    assert_eq!(json, include_str!("golden/recover.json").trim_end());
+    assert_eq!(serde_json::from_str::<MetaCommand>(&json).unwrap(), command);
+}
+
+/// A store of the first level is written as before there were levels.
+#[test]
+fn levels_have_this_json() {
+    let (store, at) = (StoreId(Uuid::from_u128(1)), |level| StoreInfo { level, ..StoreInfo::at("a:1") });
+    let id = "00000000-0000-0000-0000-000000000001";
+    for (command, text) in [
+        (
+            MetaCommand::RegisterStore { store, info: at(1) },
+            format!(r#"{{"do":"register_store","store":"{id}","info":{{"address":"a:1"}}}}"#),
+        ),
+        (
+            MetaCommand::RegisterStore { store, info: at(2) },
+            format!(r#"{{"do":"register_store","store":"{id}","info":{{"address":"a:1","level":2}}}}"#),
+        ),
+        (MetaCommand::RaiseLevel { to: 2 }, r#"{"do":"raise_level","to":2}"#.to_owned()),
+    ] {
+        assert_eq!(serde_json::to_string(&command).unwrap(), text);
+        assert_eq!(serde_json::from_str::<MetaCommand>(&text).unwrap(), command);
+    }
+    for (error, text) in [
+        (MetaError::WrongLevel { level: 1, cluster: 2 }, r#"{"error":"wrong_level","level":1,"cluster":2}"#.to_owned()),
+        (
+            MetaError::StoresBehind { level: 2, stores: vec![store] },
+            format!(r#"{{"error":"stores_behind","level":2,"stores":["{id}"]}}"#),
+        ),
+    ] {
+        assert_eq!(serde_json::to_string(&error).unwrap(), text);
+        assert_eq!(serde_json::from_str::<MetaError>(&text).unwrap(), error);
+    }
 }
 
 #[test]

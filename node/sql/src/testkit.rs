@@ -26,7 +26,7 @@ pub(crate) fn store(number: u128) -> StoreId {
 /// Three stores, twelve partitions on each; tables t(k, a, b), u(k, c), v(current_date).
 pub(crate) fn catalog() -> Meta {
     let mut meta = Meta::default();
-    let stores: Vec<_> = (1..=3).map(|number| (store(number), StoreInfo { address: format!("s{number}:1") })).collect();
+    let stores: Vec<_> = (1..=3).map(|number| (store(number), StoreInfo::at(format!("s{number}:1")))).collect();
     let replicas =
         stores.iter().zip(1..).map(|((store, _), id)| Replica { id: ReplicaId(id), store: *store }).collect();
     let cluster = ClusterId(store(9).0);

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Args;
 use raftduck_control::{ControlConfig, Limits};
+use raftduck_model::meta::LEVEL;
 use raftduck_wire::credential::Credential;
 use raftduck_worker::WorkerConfig;
 
@@ -77,6 +78,9 @@ pub struct WorkerOptions {
     /// Shares of the machine.
     #[command(flatten)]
     pub resources: Resources,
+    /// Behaves as a release of this level, to rehearse an upgrade.
+    #[arg(long, env = "RAFTDUCK_LEVEL", default_value_t = LEVEL, hide = true)]
+    pub level: u32,
     /// Ends when standard input does.
     #[arg(long, hide = true)]
     pub end_with_stdin: bool,
@@ -109,6 +113,9 @@ pub struct ControlOptions {
     /// Shares of the machine.
     #[command(flatten)]
     pub resources: Resources,
+    /// Behaves as a release of this level, to rehearse an upgrade.
+    #[arg(long, env = "RAFTDUCK_LEVEL", default_value_t = LEVEL, hide = true)]
+    pub level: u32,
     /// Ends when standard input does.
     #[arg(long, hide = true)]
     pub end_with_stdin: bool,
@@ -154,6 +161,7 @@ impl ControlOptions {
             memory_bytes,
             threads,
             limits: Limits::default(),
+            level: self.level,
         })
     }
 }
@@ -177,6 +185,7 @@ impl WorkerOptions {
             spill_bytes: self.spill.0,
             log_bytes: self.log_size.0,
             timing: Default::default(),
+            level: self.level,
         })
     }
 

@@ -242,6 +242,9 @@ pub struct StoreStatus {
     /// It is being emptied.
     #[serde(default)]
     pub draining: bool,
+    /// The newest level that its release knows.
+    #[serde(default)]
+    pub level: u32,
 }
 
 /// One replica of a partition, as its store last said.

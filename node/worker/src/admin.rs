@@ -3,6 +3,7 @@
 mod stores;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::Router;
@@ -11,14 +12,18 @@ use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use raftduck_model::meta::LEVEL;
+use raftduck_model::meta::{MetaCommand, MetaError};
 use raftduck_model::{ClusterId, StoreId};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use crate::bootstrap::{self, BootstrapError, bootstrap};
 use crate::joining::Joining;
 use crate::metrics;
 use crate::service::MemberSlot;
+
+/// For a command to the meta group.
+const META: Duration = Duration::from_secs(10);
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -34,6 +39,7 @@ pub fn router(joining: Arc<Joining>, member: MemberSlot) -> Router {
         .route("/admin/v1/identity", get(identity))
         .route("/admin/v1/bootstrap", post(make_cluster))
         .route("/admin/v1/cluster", get(cluster))
+        .route("/admin/v1/finalise", post(finalise))
         .merge(stores::router())
         .layer(from_fn_with_state(admin.clone(), authorize));
     Router::new()
@@ -64,7 +70,7 @@ async fn identity(State(admin): State<Admin>) -> Json<Identity> {
     Json(Identity {
         store: admin.joining.store(),
         cluster: admin.joining.membership().map(|membership| membership.cluster),
-        level: LEVEL,
+        level: admin.joining.config().level,
         version: env!("CARGO_PKG_VERSION"),
     })
 }
@@ -87,15 +93,54 @@ async fn make_cluster(State(admin): State<Admin>, request: Json<bootstrap::Reque
 async fn cluster(State(admin): State<Admin>) -> Response {
     match admin.member.get() {
         Some(member) => Json(member.meta.borrow().as_ref()).into_response(),
-        None => problem(StatusCode::SERVICE_UNAVAILABLE, "no_cluster", "this store belongs to no cluster yet"),
+        None => no_cluster(),
     }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Finalise {
+    /// What the cluster's level is to be; once it is that or more, nothing is done.
+    level: u32,
+}
+
+async fn finalise(State(admin): State<Admin>, request: Json<Finalise>) -> Response {
+    command(&admin, MetaCommand::RaiseLevel { to: request.level }).await
+}
+
+/// One command to the meta group, wherever its leader is.
+async fn command(admin: &Admin, command: MetaCommand) -> Response {
+    let Some(member) = admin.member.get() else { return no_cluster() };
+    match member.meta_anywhere(&command, Instant::now() + META).await {
+        Ok(Ok(_)) => StatusCode::NO_CONTENT.into_response(),
+        Ok(Err(error)) => {
+            let (status, code) = match &error {
+                MetaError::NoSuchStore { .. } => (StatusCode::NOT_FOUND, "no_such_store"),
+                MetaError::Retired { .. } => (StatusCode::CONFLICT, "store_retired"),
+                MetaError::TooFewStores { .. } => (StatusCode::CONFLICT, "too_few_stores"),
+                MetaError::RestartTaken { .. } => (StatusCode::CONFLICT, "restart_taken"),
+                MetaError::StoresBehind { .. } => (StatusCode::CONFLICT, "stores_behind"),
+                MetaError::WrongLevel { .. } => (StatusCode::CONFLICT, "wrong_level"),
+                _ => (StatusCode::CONFLICT, "refused"),
+            };
+            problem(status, code, &error.to_string())
+        }
+        Err(_) => no_quorum(),
+    }
+}
+
+fn no_cluster() -> Response {
+    problem(StatusCode::SERVICE_UNAVAILABLE, "no_cluster", "this store belongs to no cluster yet")
+}
+
+fn no_quorum() -> Response {
+    let detail = "the meta group has no leader that answers: a majority of its stores must be up";
+    problem(StatusCode::SERVICE_UNAVAILABLE, "no_quorum", detail)
 }
 
 /// Ready: registered, and every replica here knows a leader.
 async fn readyz(State(admin): State<Admin>) -> Response {
-    let Some(member) = admin.member.get() else {
-        return problem(StatusCode::SERVICE_UNAVAILABLE, "no_cluster", "this store belongs to no cluster yet");
-    };
+    let Some(member) = admin.member.get() else { return no_cluster() };
     if !member.meta.borrow().stores.contains_key(&member.store) {
         return problem(StatusCode::SERVICE_UNAVAILABLE, "unregistered", "the cluster has not taken this store in yet");
     }

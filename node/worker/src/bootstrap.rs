@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use raftduck_consensus::InitializeError;
-use raftduck_model::meta::{LEVEL, MetaCommand, MetaError, Replica, StoreInfo};
+use raftduck_model::meta::{MetaCommand, MetaError, Replica, StoreInfo};
 use raftduck_model::{ClusterId, GroupId, ReplicaId, StoreId};
 use raftduck_wire::proto::store::{IdentifyRequest, JoinRequest};
 use raftduck_wire::rpc;
@@ -74,14 +74,14 @@ pub async fn bootstrap(joining: &Joining, request: Request) -> Result<(), Bootst
     check(&request)?;
     let mut stores = Vec::new();
     for address in &request.stores {
-        stores.push((identify(joining, address, request.cluster_uuid, deadline).await?, address.clone()));
+        stores.push(identify(joining, address, request.cluster_uuid, deadline).await?);
     }
     if stores.first().map(|(store, _)| *store) != Some(joining.store()) {
         let reason = format!("ask the first of the stores, {}: it is the one that begins", request.stores[0]);
         return Err(BootstrapError::Invalid(reason));
     }
     let membership = joining.membership().cloned().unwrap_or_else(|| membership(request.cluster_uuid, &stores));
-    for (_, address) in &stores {
+    for address in &request.stores {
         join(joining, address, &membership).await?;
     }
     let member = joining.join(membership.clone()).await.map_err(|error| BootstrapError::Refused {
@@ -90,7 +90,7 @@ pub async fn bootstrap(joining: &Joining, request: Request) -> Result<(), Bootst
     })?;
     let command = MetaCommand::Bootstrap {
         cluster: request.cluster_uuid,
-        stores: stores.into_iter().map(|(store, address)| (store, StoreInfo { address })).collect(),
+        stores,
         replicas: membership.meta.clone(),
         partitions: request.partitions,
         replication: request.replication,
@@ -117,11 +117,14 @@ fn check(request: &Request) -> Result<(), BootstrapError> {
 }
 
 /// The meta group is on the first stores named: as many as an odd number of them allows.
-fn membership(cluster: ClusterId, stores: &[(StoreId, String)]) -> Membership {
+fn membership(cluster: ClusterId, stores: &[(StoreId, StoreInfo)]) -> Membership {
     let replicas = META_REPLICAS.into_iter().find(|count| *count <= stores.len()).unwrap_or(1);
     let meta =
         stores.iter().take(replicas).zip(1..).map(|((store, _), id)| Replica { id: ReplicaId(id), store: *store });
-    Membership { cluster, level: LEVEL, meta: meta.collect(), seeds: stores.to_vec() }
+    let seeds = stores.iter().map(|(store, info)| (*store, info.address.clone())).collect();
+    // What the meta group makes of the stores' levels.
+    let level = stores.iter().map(|(_, info)| info.level).min().unwrap_or_default();
+    Membership { cluster, level, meta: meta.collect(), seeds }
 }
 
 async fn identify(
@@ -129,7 +132,7 @@ async fn identify(
     address: &str,
     cluster: ClusterId,
     deadline: Instant,
-) -> Result<StoreId, BootstrapError> {
+) -> Result<(StoreId, StoreInfo), BootstrapError> {
     let unreachable = |reason: String| BootstrapError::Unreachable { address: address.into(), reason };
     let refused = |reason: String| BootstrapError::Refused { address: address.into(), reason };
     let mut client = client(joining, address)?;
@@ -151,7 +154,8 @@ async fn identify(
     if !identity.cluster.is_empty() && identity.cluster != cluster.to_string() {
         return Err(refused(format!("it belongs to cluster {}", identity.cluster)));
     }
-    identity.store.parse().map_err(|_| refused("it does not say which store it is".into()))
+    let store = identity.store.parse().map_err(|_| refused("it does not say which store it is".into()))?;
+    Ok((store, StoreInfo { address: address.to_owned(), level: identity.level }))
 }
 
 async fn join(joining: &Joining, address: &str, membership: &Membership) -> Result<(), BootstrapError> {

@@ -33,6 +33,8 @@ pub struct WorkerConfig {
     pub log_bytes: u64,
     /// Raft's clocks.
     pub timing: Timing,
+    /// The newest level that this release knows: [`raftduck_model::meta::LEVEL`], but in a rehearsal of an upgrade.
+    pub level: u32,
 }
 
 impl WorkerConfig {

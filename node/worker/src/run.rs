@@ -42,7 +42,7 @@ pub async fn run(config: WorkerConfig, stop: CancellationToken) -> anyhow::Resul
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {}: is another process using it?", config.listen))?;
-    let mut volume = Volume::open(&config.data)?;
+    let mut volume = Volume::open(&config.data, config.level)?;
     let through = admission::set_aside_if_retired(&mut volume, &config).await?;
     tracing::info!(store = %volume.store(), data = %config.data.display(), listen = %config.listen, "worker starts");
     let member: MemberSlot = Arc::new(OnceLock::new());

@@ -50,7 +50,8 @@ impl store_server::Store for StoreService {
     async fn identify(&self, _: Request<IdentifyRequest>) -> Result<Response<IdentifyResponse>, Status> {
         let cluster = self.joining.membership().map(|membership| membership.cluster.to_string());
         let store = self.joining.store().to_string();
-        Ok(Response::new(IdentifyResponse { store, cluster: cluster.unwrap_or_default() }))
+        let level = self.joining.config().level;
+        Ok(Response::new(IdentifyResponse { store, cluster: cluster.unwrap_or_default(), level }))
     }
 
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinResponse>, Status> {

@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use raftduck_model::meta::{LEVEL, Replica};
+use raftduck_model::meta::Replica;
 use raftduck_model::{ClusterId, GroupId, ReplicaId, StoreId};
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -112,6 +112,7 @@ mod pairs {
 pub struct Volume {
     folder: PathBuf,
     store: StoreId,
+    level: u32,
     _lock: File,
 }
 
@@ -135,7 +136,9 @@ struct StoreRecord {
 
 impl Volume {
     /// Opens the folder, and makes it a new store's where it holds none.
-    pub fn open(folder: &Path) -> Result<Self, VolumeError> {
+    ///
+    /// What a release that knows more than `level` has finalised is refused.
+    pub fn open(folder: &Path, level: u32) -> Result<Self, VolumeError> {
         fs::create_dir_all(folder).map_err(|source| failed("cannot create", folder, source))?;
         let path = folder.join(LOCK_FILE);
         let lock = File::options()
@@ -157,7 +160,7 @@ impl Volume {
                 store
             }
         };
-        Ok(Self { folder: folder.to_owned(), store, _lock: lock })
+        Ok(Self { folder: folder.to_owned(), store, level, _lock: lock })
     }
 
     /// Who this store is.
@@ -177,12 +180,15 @@ impl Volume {
 
     /// The cluster this store belongs to; none for an empty one.
     pub fn membership(&self) -> Result<Option<Membership>, VolumeError> {
-        let path = self.folder.join(CLUSTER_FILE);
-        match read::<Membership>(&path)? {
-            Some(record) if record.level > LEVEL => {
-                Err(VolumeError::TooNew { path, found: record.level, known: LEVEL })
-            }
-            record => Ok(record),
+        let record: Option<Membership> = read(&self.folder.join(CLUSTER_FILE))?;
+        record.iter().try_for_each(|record| self.knows(record))?;
+        Ok(record)
+    }
+
+    fn knows(&self, membership: &Membership) -> Result<(), VolumeError> {
+        match membership.level {
+            found if found <= self.level => Ok(()),
+            found => Err(VolumeError::TooNew { path: self.folder.join(CLUSTER_FILE), found, known: self.level }),
         }
     }
 
@@ -210,6 +216,7 @@ impl Volume {
 
     /// Writes down the cluster, once: a second time only the same one is accepted.
     pub fn join(&self, membership: &Membership) -> Result<Membership, VolumeError> {
+        self.knows(membership)?;
         match self.membership()? {
             Some(found) if found.cluster == membership.cluster => Ok(found),
             Some(found) => Err(VolumeError::OtherCluster { found: found.cluster, asked: membership.cluster }),
@@ -284,6 +291,8 @@ pub(crate) fn replace_file(folder: &Path, name: &str, content: &[u8]) -> io::Res
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use raftduck_model::meta::LEVEL;
+
     use super::*;
 
     fn membership(cluster: u128) -> Membership {
@@ -293,21 +302,21 @@ mod tests {
     #[test]
     fn a_store_keeps_its_identity() {
         let folder = tempfile::tempdir().unwrap();
-        let first = Volume::open(folder.path()).unwrap().store();
-        assert_eq!(Volume::open(folder.path()).unwrap().store(), first);
+        let first = Volume::open(folder.path(), LEVEL).unwrap().store();
+        assert_eq!(Volume::open(folder.path(), LEVEL).unwrap().store(), first);
     }
 
     #[test]
     fn a_second_process_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let _held = Volume::open(folder.path()).unwrap();
-        assert!(matches!(Volume::open(folder.path()), Err(VolumeError::InUse { .. })));
+        let _held = Volume::open(folder.path(), LEVEL).unwrap();
+        assert!(matches!(Volume::open(folder.path(), LEVEL), Err(VolumeError::InUse { .. })));
     }
 
     #[test]
     fn a_volume_joins_one_cluster_only() {
         let folder = tempfile::tempdir().unwrap();
-        let volume = Volume::open(folder.path()).unwrap();
+        let volume = Volume::open(folder.path(), LEVEL).unwrap();
         assert_eq!(volume.membership().unwrap(), None);
         volume.join(&membership(1)).unwrap();
         assert_eq!(volume.join(&membership(1)).unwrap(), membership(1));
@@ -317,7 +326,7 @@ mod tests {
     #[test]
     fn what_is_set_aside_is_kept_and_the_store_is_another() {
         let folder = tempfile::tempdir().unwrap();
-        let mut volume = Volume::open(folder.path()).unwrap();
+        let mut volume = Volume::open(folder.path(), LEVEL).unwrap();
         let old = volume.store();
         volume.join(&membership(1)).unwrap();
         fs::write(volume.subfolder("rows").unwrap().join("file"), b"rows").unwrap();
@@ -327,7 +336,7 @@ mod tests {
         assert_ne!(volume.store(), old);
         assert_eq!((volume.membership().unwrap(), volume.records().replicas().unwrap()), (None, None));
         drop(volume);
-        assert_ne!(Volume::open(folder.path()).unwrap().store(), old);
+        assert_ne!(Volume::open(folder.path(), LEVEL).unwrap().store(), old);
     }
 
     /// What is on volumes: these texts are read for ever.
@@ -338,7 +347,7 @@ mod tests {
             let text = fs::read_to_string(folder.path().join(name)).unwrap();
             text.split_whitespace().collect()
         };
-        let mut volume = Volume::open(folder.path()).unwrap();
+        let mut volume = Volume::open(folder.path(), LEVEL).unwrap();
         volume.store = StoreId(Uuid::from_u128(5));
         write(folder.path(), STORE_FILE, StoreRecord { store: volume.store }).unwrap();
         assert_eq!(text(STORE_FILE), r#"{"format":1,"store":"00000000-0000-0000-0000-000000000005"}"#);
@@ -362,18 +371,22 @@ mod tests {
     #[test]
     fn a_newer_level_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let volume = Volume::open(folder.path()).unwrap();
-        volume.join(&Membership { level: LEVEL + 1, ..membership(1) }).unwrap();
+        let newer = Membership { level: LEVEL + 1, ..membership(1) };
+        let volume = Volume::open(folder.path(), LEVEL).unwrap();
+        assert!(matches!(volume.join(&newer), Err(VolumeError::TooNew { .. })));
+        drop(volume);
+        Volume::open(folder.path(), LEVEL + 1).unwrap().join(&newer).unwrap();
+        let volume = Volume::open(folder.path(), LEVEL).unwrap();
         assert!(matches!(volume.membership(), Err(VolumeError::TooNew { .. })));
     }
 
     #[test]
     fn a_damaged_record_is_named_and_kept() {
         let folder = tempfile::tempdir().unwrap();
-        drop(Volume::open(folder.path()).unwrap());
+        drop(Volume::open(folder.path(), LEVEL).unwrap());
         let path = folder.path().join(STORE_FILE);
         fs::write(&path, b"{").unwrap();
-        assert!(matches!(Volume::open(folder.path()), Err(VolumeError::Damaged { .. })));
+        assert!(matches!(Volume::open(folder.path(), LEVEL), Err(VolumeError::Damaged { .. })));
         assert_eq!(fs::read(&path).unwrap(), b"{");
     }
 }

@@ -114,7 +114,8 @@ mod tests {
     use super::*;
 
     fn store(id: &str) -> StoreStatus {
-        StoreStatus { id: id.to_owned(), address: id.to_owned(), connected: true, leads: 0, groups: 0, draining: false }
+        let (id, address) = (id.to_owned(), id.to_owned());
+        StoreStatus { id, address, connected: true, leads: 0, groups: 0, draining: false, level: 1 }
     }
 
     fn group(id: u32, stores: &[&str]) -> PartitionStatus {

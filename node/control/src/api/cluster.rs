@@ -26,6 +26,7 @@ fn answer(view: &ClusterView) -> ClusterAnswer {
         leads: leads(*id),
         groups: depends_on(&view.meta, *id) as u32,
         draining: view.meta.draining.contains(id),
+        level: info.level,
     });
     ClusterAnswer {
         cluster: view.meta.cluster.map(|cluster| cluster.to_string()),

@@ -87,7 +87,9 @@ impl From<MetaError> for Problem {
             MetaError::Retired { .. }
             | MetaError::NoSuchStore { .. }
             | MetaError::TooFewStores { .. }
-            | MetaError::RestartTaken { .. } => Code::BadRequest,
+            | MetaError::RestartTaken { .. }
+            | MetaError::WrongLevel { .. }
+            | MetaError::StoresBehind { .. } => Code::BadRequest,
             MetaError::TableExists { .. } => Code::TableExists,
             MetaError::NoSuchTable { .. } => Code::NoSuchTable,
             MetaError::ColumnExists { .. } => Code::ColumnExists,

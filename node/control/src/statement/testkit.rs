@@ -53,7 +53,7 @@ pub(super) fn view(away: &[u128]) -> ClusterView {
         cluster: Some(ClusterId(Uuid::from_u128(9))),
         epoch: Epoch(1),
         catalog_version: 1,
-        stores: (1..=3).map(|number| (store(number), StoreInfo { address: format!("s{number}:1") })).collect(),
+        stores: (1..=3).map(|number| (store(number), StoreInfo::at(format!("s{number}:1")))).collect(),
         partitions: (1..=3).map(partition).collect(),
         tables: BTreeMap::from([(TableId(1), table())]),
         next_table: TableId(2),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::ids::{ClusterId, PartitionId, ReplicaId, SchemaVersion, StoreId, TableId};
 use crate::limits;
-use crate::meta::{LEVEL, Meta, MetaCommand, MetaError, MetaReply, Partition, PartitionState, Replica, StoreInfo};
+use crate::meta::{Meta, MetaCommand, MetaError, MetaReply, Partition, PartitionState, Replica, StoreInfo};
 use crate::placement::depends_on;
 use crate::table::{Column, HIDDEN_COLUMNS, Table};
 
@@ -25,6 +25,8 @@ impl Meta {
             MetaCommand::BeginChange { group, add, remove } => self.begin_change(group, add, remove),
             MetaCommand::CancelChange { group } => self.cancel_change(group),
             MetaCommand::EndChange { group, change, voters } => self.end_change(group, change, &voters),
+            MetaCommand::RaiseLevel { to } => self.raise_level(to),
+            MetaCommand::Recover(to) => self.recover(to),
             MetaCommand::PartitionCreated { partition } => {
                 let index = (partition.0 as usize).wrapping_sub(1);
                 let Some(entry) = self.partitions.get_mut(index) else {
@@ -70,7 +72,8 @@ impl Meta {
         check_bootstrap(&stores, &replicas, partitions, replication)
             .map_err(|reason| MetaError::BadBootstrap { reason })?;
         self.cluster = Some(cluster);
-        self.level = LEVEL;
+        // Of all, or a replay by a later release would come to another level.
+        self.level = stores.iter().map(|(_, info)| info.level).min().unwrap_or_default();
         self.next_replica = ReplicaId(replicas.iter().map(|replica| replica.id.0).max().unwrap_or_default() + 1);
         self.next_table = TableId(1);
         self.replicas = replicas;
@@ -175,6 +178,10 @@ fn check_bootstrap(
             stores.len(),
             limits::PARTITIONS
         ));
+    }
+    let levels = || stores.iter().map(|(_, info)| info.level);
+    if levels().max() > levels().min().map(|lowest| lowest.saturating_add(1)) {
+        return Err("the stores' releases are more than one level apart: run one release on all of them".to_owned());
     }
     let holders: BTreeSet<StoreId> = replicas.iter().map(|replica| replica.store).collect();
     let ids: BTreeSet<ReplicaId> = replicas.iter().map(|replica| replica.id).collect();

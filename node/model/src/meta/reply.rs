@@ -64,6 +64,25 @@ pub enum MetaError {
         /// Copies of each partition.
         copies: u32,
     },
+    /// A release too old or too new for the cluster.
+    #[error(
+        "this is a release of level {level}, and the cluster is at level {cluster}: releases of that level and of the \
+         next may work on it"
+    )]
+    WrongLevel {
+        /// The release's.
+        level: u32,
+        /// The cluster's.
+        cluster: u32,
+    },
+    /// Some stores' releases do not know the level.
+    #[error("every store must run a release that knows level {level}; these do not: {}", named(stores))]
+    StoresBehind {
+        /// The level.
+        level: u32,
+        /// The stores.
+        stores: Vec<StoreId>,
+    },
     /// No such store.
     #[error("there is no store {store}: `raftduck status` shows those there are")]
     NoSuchStore {
@@ -110,4 +129,8 @@ pub enum MetaError {
         /// What is wrong.
         reason: String,
     },
+}
+
+fn named(stores: &[StoreId]) -> String {
+    stores.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -8,6 +8,7 @@ impl Meta {
         if self.retired.contains(&store) {
             return Err(MetaError::Retired { store });
         }
+        self.admits(info.level)?;
         if self.stores.get(&store) != Some(&info) {
             self.stores.insert(store, info);
             self.epoch.0 += 1;

@@ -7,13 +7,15 @@ use super::*;
 use crate::limits;
 
 mod changes;
+mod levels;
+mod recovery;
 
 fn store(number: u128) -> StoreId {
     StoreId(Uuid::from_u128(number))
 }
 
 fn info(address: &str) -> StoreInfo {
-    StoreInfo { address: address.to_owned() }
+    StoreInfo::at(address)
 }
 
 fn bootstrap(cluster: u128) -> MetaCommand {

@@ -8,18 +8,16 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use raftduck_model::StoreId;
-use raftduck_model::meta::{Location, MetaCommand, MetaError, MetaReply};
+use raftduck_model::meta::{Location, MetaCommand, MetaReply};
 use raftduck_model::placement::depends_on;
 use raftduck_wire::proto::store::IdentifyRequest;
 use serde::Serialize;
 use tokio::time::{Instant, timeout};
 
-use super::{Admin, problem};
+use super::{Admin, META, command, no_cluster, no_quorum, problem};
 use crate::member::Member;
 use crate::{clock, permits};
 
-/// For a command to the meta group.
-const META: Duration = Duration::from_secs(10);
 /// A store that answers within this still runs.
 const ALIVE: Duration = Duration::from_secs(1);
 
@@ -99,31 +97,4 @@ async fn safe_to_remove(State(admin): State<Admin>, Path(store): Path<StoreId>) 
         Ok(Ok(MetaReply::Groups { count })) => Json(Safety { safe: count == 0, groups: count }).into_response(),
         Ok(_) | Err(_) => no_quorum(),
     }
-}
-
-async fn command(admin: &Admin, command: MetaCommand) -> Response {
-    let Some(member) = admin.member.get() else { return no_cluster() };
-    match member.meta_anywhere(&command, Instant::now() + META).await {
-        Ok(Ok(_)) => StatusCode::NO_CONTENT.into_response(),
-        Ok(Err(error)) => {
-            let (status, code) = match &error {
-                MetaError::NoSuchStore { .. } => (StatusCode::NOT_FOUND, "no_such_store"),
-                MetaError::Retired { .. } => (StatusCode::CONFLICT, "store_retired"),
-                MetaError::TooFewStores { .. } => (StatusCode::CONFLICT, "too_few_stores"),
-                MetaError::RestartTaken { .. } => (StatusCode::CONFLICT, "restart_taken"),
-                _ => (StatusCode::CONFLICT, "refused"),
-            };
-            problem(status, code, &error.to_string())
-        }
-        Err(_) => no_quorum(),
-    }
-}
-
-fn no_cluster() -> Response {
-    problem(StatusCode::SERVICE_UNAVAILABLE, "no_cluster", "this store belongs to no cluster yet")
-}
-
-fn no_quorum() -> Response {
-    let detail = "the meta group has no leader that answers: a majority of its stores must be up";
-    problem(StatusCode::SERVICE_UNAVAILABLE, "no_quorum", detail)
 }

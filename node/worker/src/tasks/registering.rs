@@ -1,4 +1,4 @@
-//! Tells the meta group where this store is, whenever the map says otherwise.
+//! Tells the meta group where this store is and what its release knows, whenever the map says otherwise.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,14 +12,21 @@ const ATTEMPT: Duration = Duration::from_secs(5);
 
 /// Until the process stops.
 pub async fn run(member: Arc<Member>) {
-    let info = StoreInfo { address: member.config.advertise.clone() };
+    let info = StoreInfo { address: member.config.advertise.clone(), level: member.config.level };
     let mut meta = member.meta.clone();
     loop {
         let wrong = |meta: &Arc<raftduck_model::meta::Meta>| {
             meta.cluster.is_some() && meta.stores.get(&member.store) != Some(&info)
         };
-        if meta.wait_for(wrong).await.is_err() {
-            return;
+        let told = meta.wait_for(|meta| wrong(meta) || meta.level > info.level).await.map(|meta| meta.level);
+        match told {
+            Err(_) => return,
+            Ok(cluster) if cluster > info.level => {
+                let error = MetaError::WrongLevel { level: info.level, cluster };
+                tracing::error!(%error, "run a newer release on this store");
+                return;
+            }
+            Ok(_) => {}
         }
         let command = MetaCommand::RegisterStore { store: member.store, info: info.clone() };
         match member.meta_anywhere(&command, Instant::now() + ATTEMPT).await {
@@ -31,6 +38,10 @@ pub async fn run(member: Arc<Member>) {
             Ok(Err(error @ MetaError::Retired { .. })) => {
                 // The end of this task ends the process.
                 tracing::error!(%error, "start this worker again: it sets its data aside");
+                return;
+            }
+            Ok(Err(error @ MetaError::WrongLevel { .. })) => {
+                tracing::error!(%error, "the cluster refuses this store's release");
                 return;
             }
             Ok(Err(error)) => {

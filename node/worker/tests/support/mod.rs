@@ -11,7 +11,7 @@ use arrow::array::{AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::Int64Type;
 use bytes::Bytes;
 use raftduck_engine::{arrow_schema, batch};
-use raftduck_model::meta::{Meta, MetaCommand, MetaReply};
+use raftduck_model::meta::{LEVEL, Meta, MetaCommand, MetaReply};
 use raftduck_model::{Column, ColumnType, KeyDigest, PartitionId, StoreId, Table};
 use raftduck_wire::credential::Credential;
 use raftduck_wire::proto::store::{
@@ -46,6 +46,7 @@ struct Worker {
     address: SocketAddr,
     folder: tempfile::TempDir,
     log_bytes: u64,
+    level: u32,
     join: Vec<String>,
     stop: CancellationToken,
     running: Option<JoinHandle<anyhow::Result<()>>>,
@@ -65,6 +66,7 @@ impl Worker {
             spill_bytes: 64 << 20,
             log_bytes: self.log_bytes,
             timing: Timing::default(),
+            level: self.level,
         };
         self.stop = CancellationToken::new();
         self.running = Some(tokio::spawn(run(config, self.stop.clone())));
@@ -88,7 +90,8 @@ impl Workers {
         for address in &addresses {
             let folder = tempfile::tempdir().unwrap();
             let stop = CancellationToken::new();
-            let mut worker = Worker { address: *address, folder, log_bytes, join: Vec::new(), stop, running: None };
+            let (address, join) = (*address, Vec::new());
+            let mut worker = Worker { address, folder, log_bytes, level: LEVEL, join, stop, running: None };
             worker.start();
             workers.0.push(worker);
         }
@@ -118,7 +121,8 @@ impl Workers {
         let (folder, stop) = (tempfile::tempdir().unwrap(), CancellationToken::new());
         let address = reserved.local_addr().unwrap();
         drop(reserved);
-        let mut worker = Worker { address, folder, log_bytes: 256 << 20, join, stop, running: None };
+        let log_bytes = 256 << 20;
+        let mut worker = Worker { address, folder, log_bytes, level: LEVEL, join, stop, running: None };
         worker.start();
         self.0.push(worker);
         let store = self.0.len() - 1;
@@ -159,9 +163,23 @@ impl Workers {
 
     /// One call to a store's admin endpoints.
     pub async fn admin(&self, store: usize, method: reqwest::Method, path: &str) -> (u16, String) {
+        self.admin_with(store, method, path, None).await
+    }
+
+    /// The same, with a JSON body.
+    pub async fn admin_with(
+        &self,
+        store: usize,
+        method: reqwest::Method,
+        path: &str,
+        body: Option<serde_json::Value>,
+    ) -> (u16, String) {
         let url = format!("http://{}/admin/v1/{path}", self.0[store].address);
         let client = reqwest::Client::new();
-        let send = async || client.request(method.clone(), &url).bearer_auth(TOKEN).send().await;
+        let send = async || {
+            let request = client.request(method.clone(), &url).bearer_auth(TOKEN);
+            body.iter().fold(request, |request, body| request.json(body)).send().await
+        };
         let response = eventually(send).await;
         (response.status().as_u16(), response.text().await.unwrap())
     }
@@ -170,6 +188,30 @@ impl Workers {
         let worker = &mut self.0[store];
         worker.stop.cancel();
         timeout(DEADLINE, worker.running.take().unwrap()).await.unwrap().unwrap().unwrap();
+    }
+
+    /// Starts it as a release of another level.
+    pub async fn restart_at(&mut self, store: usize, level: u32) {
+        self.0[store].level = level;
+        self.restart(store).await;
+    }
+
+    /// Starts it as a release that cannot stay, and says why it ended.
+    pub async fn start_refused(&mut self, store: usize, level: u32) -> String {
+        self.0[store].level = level;
+        self.0[store].start();
+        let ended = timeout(DEADLINE, self.0[store].running.take().unwrap()).await.unwrap().unwrap();
+        format!("{:#}", ended.unwrap_err())
+    }
+
+    /// Waits until a record on the store's volume says something.
+    pub async fn wait_record(&self, store: usize, name: &str, wanted: &str) {
+        let path = self.folder(store).join(name);
+        eventually(async || match std::fs::read_to_string(&path) {
+            Ok(text) if text.contains(wanted) => Ok(()),
+            other => Err(format!("{}: {other:?}", path.display())),
+        })
+        .await
     }
 
     pub async fn restart(&mut self, store: usize) {

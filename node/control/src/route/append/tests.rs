@@ -176,7 +176,7 @@ async fn cluster() -> Cluster {
         state: PartitionState::Created,
         change: None,
     };
-    let info = |(id, address): (&StoreId, &String)| (*id, StoreInfo { address: address.clone() });
+    let info = |(id, address): (&StoreId, &String)| (*id, StoreInfo::at(address.as_str()));
     let meta = Meta {
         stores: addresses.iter().map(info).collect(),
         partitions: (1..=3).map(partition).collect(),

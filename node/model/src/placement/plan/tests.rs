@@ -19,7 +19,7 @@ fn store(number: usize) -> StoreId {
 /// Partitions of `copies` replicas on stores that are all there, the meta group on the first three.
 fn cluster(stores: usize, partitions: u32, copies: u32) -> (Meta, Observed) {
     let mut meta = Meta::default();
-    let info = |number| (store(number), StoreInfo { address: format!("{number}:1") });
+    let info = |number| (store(number), StoreInfo::at(format!("{number}:1")));
     let replica = |number| Replica { id: ReplicaId(number as u64 + 1), store: store(number) };
     meta.apply(MetaCommand::Bootstrap {
         cluster: ClusterId(Uuid::nil()),
@@ -36,7 +36,7 @@ fn cluster(stores: usize, partitions: u32, copies: u32) -> (Meta, Observed) {
 }
 
 fn register(meta: &mut Meta, seen: &mut Observed, number: usize) {
-    let info = StoreInfo { address: format!("{number}:1") };
+    let info = StoreInfo::at(format!("{number}:1"));
     meta.apply(MetaCommand::RegisterStore { store: store(number), info }).unwrap();
     seen.reachable.insert(store(number));
 }
