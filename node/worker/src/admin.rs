@@ -1,5 +1,6 @@
 //! The worker's HTTP endpoints: probes, metrics, and the admin contract an operator goes by.
 
+mod extract;
 mod stores;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use raftduck_model::{ClusterId, StoreId};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use self::extract::Body;
 use crate::bootstrap::{self, BootstrapError, bootstrap};
 use crate::joining::Joining;
 use crate::metrics;
@@ -75,8 +77,8 @@ async fn identity(State(admin): State<Admin>) -> Json<Identity> {
     })
 }
 
-async fn make_cluster(State(admin): State<Admin>, request: Json<bootstrap::Request>) -> Response {
-    match bootstrap(&admin.joining, request.0).await {
+async fn make_cluster(State(admin): State<Admin>, Body(request): Body<bootstrap::Request>) -> Response {
+    match bootstrap(&admin.joining, request).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(error) => {
             let (status, code) = match &error {
@@ -104,7 +106,7 @@ struct Finalise {
     level: u32,
 }
 
-async fn finalise(State(admin): State<Admin>, request: Json<Finalise>) -> Response {
+async fn finalise(State(admin): State<Admin>, Body(request): Body<Finalise>) -> Response {
     command(&admin, MetaCommand::RaiseLevel { to: request.level }).await
 }
 

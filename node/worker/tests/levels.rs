@@ -1,4 +1,5 @@
 //! Stores of two releases side by side, the level raised, and an old release refused afterwards.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code)]
 
 mod support;
 

@@ -54,8 +54,10 @@ impl Meta {
         if to <= self.level {
             return Ok(MetaReply::Done);
         }
-        if to > self.level.saturating_add(1) {
-            return Err(MetaError::WrongLevel { level: to, cluster: self.level });
+        let next = self.level.saturating_add(1);
+        if to > next {
+            let reason = format!("a level is raised by one: the next is {next}, not {to}");
+            return Err(MetaError::Invalid { reason });
         }
         let stores = self.behind(to);
         if !stores.is_empty() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
@@ -14,6 +14,7 @@ use raftduck_wire::proto::store::IdentifyRequest;
 use serde::Serialize;
 use tokio::time::{Instant, timeout};
 
+use super::extract::{Body, Named};
 use super::{Admin, META, command, no_cluster, no_quorum, problem};
 use crate::member::Member;
 use crate::{clock, permits};
@@ -30,20 +31,20 @@ pub fn router() -> Router<Admin> {
         .route("/admin/v1/stores/{store}/restart-permit", post(permit_restart).delete(end_restart))
 }
 
-async fn drain(State(admin): State<Admin>, Path(store): Path<StoreId>) -> Response {
+async fn drain(State(admin): State<Admin>, Named(store): Named) -> Response {
     command(&admin, MetaCommand::DrainStore { store, draining: true }).await
 }
 
-async fn undrain(State(admin): State<Admin>, Path(store): Path<StoreId>) -> Response {
+async fn undrain(State(admin): State<Admin>, Named(store): Named) -> Response {
     command(&admin, MetaCommand::DrainStore { store, draining: false }).await
 }
 
-async fn locate(State(admin): State<Admin>, Path(store): Path<StoreId>, Json(location): Json<Location>) -> Response {
+async fn locate(State(admin): State<Admin>, Named(store): Named, Body(location): Body<Location>) -> Response {
     command(&admin, MetaCommand::LocateStore { store, location }).await
 }
 
 /// A store that still runs would go on for a while without knowing: it is drained, or ended, first.
-async fn retire(State(admin): State<Admin>, Path(store): Path<StoreId>) -> Response {
+async fn retire(State(admin): State<Admin>, Named(store): Named) -> Response {
     let Some(member) = admin.member.get() else { return no_cluster() };
     let holds = depends_on(&member.meta.borrow().clone(), store) > 0;
     if holds && store_runs(member, store).await {
@@ -55,7 +56,7 @@ async fn retire(State(admin): State<Admin>, Path(store): Path<StoreId>) -> Respo
 }
 
 /// One store at a time, only while everything goes on without it, and only for a while.
-async fn permit_restart(State(admin): State<Admin>, Path(store): Path<StoreId>) -> Response {
+async fn permit_restart(State(admin): State<Admin>, Named(store): Named) -> Response {
     let Some(member) = admin.member.get() else { return no_cluster() };
     let lost = permits::lost_without(member, store).await;
     if !lost.is_empty() {
@@ -71,7 +72,7 @@ async fn permit_restart(State(admin): State<Admin>, Path(store): Path<StoreId>) 
     command(&admin, MetaCommand::PermitRestart { store, now, until }).await
 }
 
-async fn end_restart(State(admin): State<Admin>, Path(store): Path<StoreId>) -> Response {
+async fn end_restart(State(admin): State<Admin>, Named(store): Named) -> Response {
     command(&admin, MetaCommand::EndRestart { store }).await
 }
 
@@ -91,7 +92,7 @@ struct Safety {
 }
 
 /// As of when this was asked: the question takes its place among the meta group's commands.
-async fn safe_to_remove(State(admin): State<Admin>, Path(store): Path<StoreId>) -> Response {
+async fn safe_to_remove(State(admin): State<Admin>, Named(store): Named) -> Response {
     let Some(member) = admin.member.get() else { return no_cluster() };
     match member.meta_anywhere(&MetaCommand::CountGroups { store }, Instant::now() + META).await {
         Ok(Ok(MetaReply::Groups { count })) => Json(Safety { safe: count == 0, groups: count }).into_response(),

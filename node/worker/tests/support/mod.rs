@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 const DEADLINE: Duration = Duration::from_secs(90);
 /// Between looks at a state that is waited for.
 const LOOK: Duration = Duration::from_millis(20);
-const TOKEN: &str = "a cluster token";
+pub const TOKEN: &str = "a cluster token";
 
 /// Looks until there is what is waited for; an error says what there was instead.
 pub async fn eventually<T, E: Display>(look: impl AsyncFn() -> Result<T, E>) -> T {
@@ -174,14 +174,47 @@ impl Workers {
         path: &str,
         body: Option<serde_json::Value>,
     ) -> (u16, String) {
+        let (status, _, text) = self.call(store, method, path, body, true).await;
+        (status, text)
+    }
+
+    /// The same, with the cluster's token or without: the status, the content type, the text.
+    pub async fn call(
+        &self,
+        store: usize,
+        method: reqwest::Method,
+        path: &str,
+        body: Option<serde_json::Value>,
+        token: bool,
+    ) -> (u16, String, String) {
         let url = format!("http://{}/admin/v1/{path}", self.0[store].address);
         let client = reqwest::Client::new();
         let send = async || {
-            let request = client.request(method.clone(), &url).bearer_auth(TOKEN);
+            let mut request = client.request(method.clone(), &url);
+            if token {
+                request = request.bearer_auth(TOKEN);
+            }
             body.iter().fold(request, |request, body| request.json(body)).send().await
         };
         let response = eventually(send).await;
-        (response.status().as_u16(), response.text().await.unwrap())
+        let kind = response.headers().get("content-type").map(|kind| kind.to_str().unwrap().to_owned());
+        (response.status().as_u16(), kind.unwrap_or_default(), response.text().await.unwrap())
+    }
+
+    /// Waits until a store would be permitted to restart: a new leader has not heard of every follower yet.
+    pub async fn wait_permit(&self, through: usize, store: usize) {
+        let path = format!("stores/{}/restart-permit", self.id(store).await);
+        eventually(async || match self.admin(through, reqwest::Method::POST, &path).await {
+            (204, _) => Ok(()),
+            (_, text) => Err(text),
+        })
+        .await;
+        assert_eq!(self.admin(through, reqwest::Method::DELETE, &path).await.0, 204);
+    }
+
+    /// The store's `host:port`.
+    pub fn address(&self, store: usize) -> String {
+        self.0[store].address.to_string()
     }
 
     pub async fn stop(&mut self, store: usize) {
@@ -212,6 +245,22 @@ impl Workers {
             other => Err(format!("{}: {other:?}", path.display())),
         })
         .await
+    }
+
+    /// Ends a worker and takes its volume away.
+    pub async fn lose(&mut self, store: usize) {
+        self.stop(store).await;
+        std::fs::rename(self.folder(store), self.lost(store)).unwrap();
+    }
+
+    /// Starts a worker on the volume that was taken away.
+    pub async fn bring_back(&mut self, store: usize) {
+        std::fs::rename(self.lost(store), self.folder(store)).unwrap();
+        self.restart(store).await;
+    }
+
+    fn lost(&self, store: usize) -> std::path::PathBuf {
+        self.folder(store).with_extension("lost")
     }
 
     pub async fn restart(&mut self, store: usize) {

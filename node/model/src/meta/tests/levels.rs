@@ -52,7 +52,7 @@ fn no_level_is_left_out() {
     let mut meta = cluster();
     let first = meta.level;
     assert!(matches!(register(&mut meta, 1, first + 2), Err(MetaError::WrongLevel { .. })));
-    assert!(matches!(meta.apply(MetaCommand::RaiseLevel { to: first + 2 }), Err(MetaError::WrongLevel { .. })));
+    assert!(matches!(meta.apply(MetaCommand::RaiseLevel { to: first + 2 }), Err(MetaError::Invalid { .. })));
 }
 
 /// A replay by a later release comes to the level that the first one saw.
