@@ -54,6 +54,8 @@ pub enum Command {
     Store(StoreCommand),
     /// Ends an upgrade: the cluster goes by the new release from now on, and older ones are refused.
     Finalise(AdminOptions),
+    /// Begins again from the stores that are left, after a majority is lost for ever. Shows first what it would do.
+    Recover(RecoverOptions),
     /// Measures a cluster on this machine beside one plain DuckDB.
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -170,6 +172,26 @@ pub struct AdminOptions {
     #[arg(long, env = "RAFTDUCK_WORKER", default_value = "127.0.0.1:8081", value_name = "HOST:PORT")]
     pub worker: String,
     /// The cluster's own secret.
+    #[command(flatten)]
+    pub secret: roles::ClusterToken,
+}
+
+/// What `recover` takes.
+#[derive(Args, Debug)]
+pub struct RecoverOptions {
+    /// The volume of a store that is left; its worker does not run.
+    #[arg(long, env = "RAFTDUCK_DATA", value_name = "DIR")]
+    pub data: PathBuf,
+    /// Where to write down what the volume holds, for the other stores that are left.
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// What another store that is left wrote with --report; once for each. The others are given up.
+    #[arg(long, value_name = "FILE")]
+    pub with: Vec<PathBuf>,
+    /// Does what was shown: the plan's number, from the last line.
+    #[arg(long, value_name = "PLAN")]
+    pub apply: Option<String>,
+    /// The cluster's own secret, to ask whether the stores given up still answer.
     #[command(flatten)]
     pub secret: roles::ClusterToken,
 }

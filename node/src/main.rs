@@ -9,6 +9,7 @@ mod demo;
 mod local;
 mod logs;
 mod machine;
+mod recover;
 mod roles;
 mod shutdown;
 mod store;
@@ -46,6 +47,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Status(options) => client::status(options).await,
         Command::Store(command) => store::run(command).await,
         Command::Finalise(options) => admin::finalise(options).await,
+        Command::Recover(options) => recover::run(options).await,
         Command::Bench(command) => bench::run(command).await,
         Command::Metrics => print_metrics(),
         Command::QueryProcess => Ok(()),

@@ -28,6 +28,7 @@ mod host;
 pub mod machine;
 mod membership;
 mod proposal;
+pub mod recover;
 mod service;
 mod status;
 pub mod storage;

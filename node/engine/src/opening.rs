@@ -54,15 +54,21 @@ pub(crate) fn prepare_folder(folder: &Path, options: &StoreOptions) -> Result<Pa
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(&options.spill, error)),
         _ => fs::create_dir_all(&options.spill).map_err(|error| io(&options.spill, error))?,
     }
-    if folder.to_string_lossy().contains('?') {
-        return Err(OpenError::Name(folder.to_path_buf()));
-    }
+    check_name(folder)?;
     clear_log(&folder.join(format!("{FILE}.wal")))?;
     Ok(folder.join(FILE))
 }
 
+/// Refuses a folder that DuckDB would read as another.
+pub(crate) fn check_name(folder: &Path) -> Result<(), OpenError> {
+    match folder.to_string_lossy().contains('?') {
+        true => Err(OpenError::Name(folder.to_path_buf())),
+        false => Ok(()),
+    }
+}
+
 /// Removes the log that a killed checkpoint leaves, and refuses any other.
-fn clear_log(log: &Path) -> Result<(), OpenError> {
+pub(crate) fn clear_log(log: &Path) -> Result<(), OpenError> {
     let io = |source| OpenError::Io { path: log.to_path_buf(), source };
     match fs::metadata(log) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

@@ -39,17 +39,26 @@ pub(crate) fn prepare(connection: &Connection) -> Result<(), Fault> {
              part UINTEGER, table_id UINTEGER, version UINTEGER, definition VARCHAR);
          COMMIT;",
     )?;
-    let found: Option<u32> =
-        connection.query_row("SELECT max(version) FROM store.main.format", [], |row| row.get(0))?;
-    match found {
-        None => connection.execute("INSERT INTO store.main.format VALUES (?)", [FORMAT])?,
-        Some(FORMAT) => 0,
-        Some(other) => {
-            let text = format!("the file has format {other}, this build reads {FORMAT}: run the build that wrote it");
-            return Err(Fault::Storage(text));
+    if read_format(connection)?.is_none() {
+        connection.execute("INSERT INTO store.main.format VALUES (?)", [FORMAT])?;
+    }
+    check_format(connection)
+}
+
+fn read_format(connection: &Connection) -> Result<Option<u32>, Fault> {
+    Ok(connection.query_row("SELECT max(version) FROM store.main.format", [], |row| row.get(0))?)
+}
+
+/// Refuses a file of another format.
+pub(crate) fn check_format(connection: &Connection) -> Result<(), Fault> {
+    match read_format(connection)? {
+        Some(FORMAT) => Ok(()),
+        found => {
+            let found = found.map_or("none".to_owned(), |found| found.to_string());
+            let text = format!("the file has format {found}, this build reads {FORMAT}: run the build that wrote it");
+            Err(Fault::Storage(text))
         }
-    };
-    Ok(())
+    }
 }
 
 /// Each partition's applied state, newest row each.

@@ -25,6 +25,7 @@ mod peering;
 mod permits;
 mod querying;
 mod reads;
+pub mod recover;
 mod replicas;
 mod run;
 mod service;

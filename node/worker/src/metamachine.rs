@@ -60,7 +60,22 @@ impl MetaMachine {
         Ok(state.last)
     }
 
-    fn apply_now(&self, entries: Vec<Committed>) -> io::Result<()> {
+    /// The cluster's state, as of the last applied entry.
+    pub fn state(&self) -> Meta {
+        self.state.lock().meta.clone()
+    }
+
+    /// Where it stands.
+    pub fn applied_now(&self) -> AppliedState {
+        let state = self.state.lock();
+        AppliedState { last: state.last, membership: state.membership.clone().into() }
+    }
+
+    /// Applies entries that follow the last applied one.
+    ///
+    /// # Errors
+    /// Where one cannot be read: it is of a newer release.
+    pub fn apply_now(&self, entries: Vec<Committed>) -> io::Result<()> {
         let mut state = self.state.lock();
         for Committed { id, payload, done } in entries {
             let reply = match payload {
@@ -133,8 +148,7 @@ fn write_state(folder: &Path, state: &State) -> io::Result<()> {
 
 impl StateMachine for MetaMachine {
     fn applied(&self) -> BoxFuture<'_, io::Result<AppliedState>> {
-        let state = self.state.lock();
-        let applied = AppliedState { last: state.last, membership: state.membership.clone().into() };
+        let applied = self.applied_now();
         Box::pin(async move { Ok(applied) })
     }
 

@@ -18,7 +18,7 @@ use crate::partition::PartitionMachine;
 use crate::volume::{Records, Replicas, VolumeError};
 
 /// The meta group's folder on the volume.
-const META_FOLDER: &str = "meta";
+pub const META_FOLDER: &str = "meta";
 
 /// Whose data is on the volume, as its record says.
 pub struct Recorded {

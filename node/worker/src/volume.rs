@@ -15,11 +15,15 @@ use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
+use crate::recover::Plan;
+
 const FORMAT: u32 = 1;
 const LOCK_FILE: &str = "lock";
 const STORE_FILE: &str = "store.json";
 const CLUSTER_FILE: &str = "cluster.json";
 const REPLICAS_FILE: &str = "replicas.json";
+/// A plan of `raftduck recover` that was begun; no worker opens the volume before it is done.
+const RECOVERY_FILE: &str = "recovery.json";
 
 /// Why a folder cannot serve as a store's volume.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +61,20 @@ pub enum VolumeError {
         found: u32,
         /// The level this build writes.
         known: u32,
+    },
+    /// There is no store in the folder.
+    #[error("{} holds no store: name the folder that was a worker's --data", path.display())]
+    NoStore {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A recovery by hand is half done.
+    #[error("recovery {plan} of {} was begun and not finished: `raftduck recover --data {} --apply {plan}`", path.display(), path.display())]
+    HalfRecovered {
+        /// The folder.
+        path: PathBuf,
+        /// The plan.
+        plan: String,
     },
     /// The volume belongs to another cluster.
     #[error("this volume belongs to cluster {found}, not {asked}: give the worker its own volume, or an empty one")]
@@ -140,18 +158,7 @@ impl Volume {
     /// What a release that knows more than `level` has finalised is refused.
     pub fn open(folder: &Path, level: u32) -> Result<Self, VolumeError> {
         fs::create_dir_all(folder).map_err(|source| failed("cannot create", folder, source))?;
-        let path = folder.join(LOCK_FILE);
-        let lock = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(|source| failed("cannot open", &path, source))?;
-        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => return Err(VolumeError::InUse { path: folder.to_owned() }),
-            Err(error) => return Err(failed("cannot lock", &path, error.into())),
-        }
+        let lock = lock(folder)?;
         let store = match read::<StoreRecord>(&folder.join(STORE_FILE))? {
             Some(record) => record.store,
             None => {
@@ -160,6 +167,22 @@ impl Volume {
                 store
             }
         };
+        let volume = Self { folder: folder.to_owned(), store, level, _lock: lock };
+        match volume.records().recovery()? {
+            Some(plan) => Err(VolumeError::HalfRecovered { path: folder.to_owned(), plan: plan.id }),
+            None => Ok(volume),
+        }
+    }
+
+    /// Opens a folder that holds a store, for recovery by hand, which may be half done.
+    pub fn open_to_recover(folder: &Path, level: u32) -> Result<Self, VolumeError> {
+        let none = || VolumeError::NoStore { path: folder.to_owned() };
+        let path = folder.join(STORE_FILE);
+        if !path.try_exists().map_err(|source| failed("cannot read", &path, source))? {
+            return Err(none());
+        }
+        let lock = lock(folder)?;
+        let store = read::<StoreRecord>(&path)?.ok_or_else(none)?.store;
         Ok(Self { folder: folder.to_owned(), store, level, _lock: lock })
     }
 
@@ -246,9 +269,43 @@ impl Records {
         read(&self.folder.join(REPLICAS_FILE))
     }
 
+    /// The recovery by hand that was begun here and not finished.
+    pub fn recovery(&self) -> Result<Option<Plan>, VolumeError> {
+        read(&self.folder.join(RECOVERY_FILE))
+    }
+
+    /// Writes down that a recovery begins: from now on no worker opens the volume.
+    pub fn begin_recovery(&self, plan: &Plan) -> Result<(), VolumeError> {
+        write(&self.folder, RECOVERY_FILE, plan.clone())
+    }
+
+    /// The recovery is done; its record stays beside the others under a name of its own.
+    pub fn end_recovery(&self, plan: &Plan) -> Result<(), VolumeError> {
+        let path = self.folder.join(RECOVERY_FILE);
+        let kept = self.folder.join(format!("recovered-{}.json", plan.id));
+        let renamed = fs::rename(&path, kept).and_then(|()| File::open(&self.folder)?.sync_all());
+        renamed.map_err(|source| failed("cannot rename", &path, source))
+    }
+
     /// Writes down whose data is here.
     pub fn set_replicas(&self, replicas: &Replicas) -> Result<(), VolumeError> {
         write(&self.folder, REPLICAS_FILE, replicas.clone())
+    }
+}
+
+/// Keeps every other process off the folder until it is dropped.
+fn lock(folder: &Path) -> Result<File, VolumeError> {
+    let path = folder.join(LOCK_FILE);
+    let lock = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(|source| failed("cannot open", &path, source))?;
+    match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(lock),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(VolumeError::InUse { path: folder.to_owned() }),
+        Err(error) => Err(failed("cannot lock", &path, error.into())),
     }
 }
 

@@ -26,6 +26,10 @@ pub async fn run(member: Arc<Member>) {
     let mut news = News::of(&member);
     loop {
         let now = news.take();
+        if now.retired.contains(&member.store) {
+            // What is here is set aside at the next start, not deleted: see `registering`.
+            return member.stop.cancelled().await;
+        }
         let removed = remove_gone(&member, &now).await;
         let settled = removed & open_missing(&member, &now).await & report_created(&member, &now).await;
         if news.wait((!settled).then_some(RETRY)).await.is_none() {

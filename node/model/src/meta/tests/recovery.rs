@@ -61,7 +61,7 @@ fn what_is_left_serves_alone_and_what_is_lost_is_retired_and_no_number_comes_aga
 #[test]
 fn a_recovery_that_would_give_a_number_out_twice_or_contradicts_the_state_is_refused() {
     let changes: [fn(&mut Recovery, &Meta); 10] = [
-        |to, _| drop(to.partitions.pop()),
+        |to, _| to.partitions.truncate(3),
         |to, meta| to.meta.id.0 = meta.next_replica.0 - 1,
         |to, _| to.meta.id = to.partitions[0].replica.id,
         |to, _| to.next_replica = to.partitions[3].replica.id,
