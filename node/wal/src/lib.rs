@@ -46,3 +46,4 @@ pub use open::OpenError;
 pub use options::Options;
 pub use stats::{Room, Stats};
 pub use wal::{Done, Entry, GroupLog, GroupState, Wal};
+pub use writer::{Driver, Round};

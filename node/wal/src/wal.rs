@@ -16,6 +16,7 @@ use crate::open::{self, OpenError};
 use crate::options::Options;
 use crate::state::{Phase, Source, SourceAt, State};
 use crate::stats::{Room, Stats};
+use crate::writer::Driver;
 
 /// Called by the log thread once everything asked for up to then is durable, in the order it was
 /// asked for. It must not block. Dropped uncalled if the log ends before.
@@ -89,7 +90,25 @@ impl Wal {
         let (shared, writer) = open::open(disk, folder, options, fatal)?;
         let spawned = thread::Builder::new().name("wal".into()).spawn(move || writer.run());
         let thread = spawned.map_err(|source| OpenError::Io { what: "starting the log thread", source })?;
-        Ok(Wal(Arc::new(Owner { shared, thread: Mutex::new(Some(thread)), looked: Mutex::new(None) })))
+        Ok(Self::of(shared, Some(thread)))
+    }
+
+    /// The same without the log thread: nothing is written but by [`Driver::round`]. For simulations.
+    ///
+    /// # Errors
+    /// As [`Wal::open`].
+    pub fn open_driven(
+        disk: Arc<dyn Disk>,
+        folder: &Path,
+        options: Options,
+        fatal: FatalHook,
+    ) -> Result<(Wal, Driver), OpenError> {
+        let (shared, writer) = open::open(disk, folder, options, fatal)?;
+        Ok((Self::of(shared, None), Driver::new(writer)))
+    }
+
+    fn of(shared: Arc<Shared>, thread: Option<JoinHandle<()>>) -> Self {
+        Wal(Arc::new(Owner { shared, thread: Mutex::new(thread), looked: Mutex::new(None) }))
     }
 
     /// The group's log; a group that has none gets one with its first change.

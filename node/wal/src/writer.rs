@@ -1,4 +1,5 @@
-//! The log thread: whatever waits becomes one frame, one sync, and a call to everyone.
+//! The log thread: whatever waits becomes one frame, one sync, and a call to everyone. In a simulation
+//! there is no thread: a [`Driver`] does the same rounds when it is told to.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -87,21 +88,14 @@ impl Writer {
     /// Runs until the log is closed or cannot go on.
     pub fn run(self) {
         let mut ending = Ending(self);
-        let result = loop {
-            match ending.0.round() {
-                Ok(true) => {}
-                Ok(false) => break None,
-                Err(fatal) => break Some(fatal),
-            }
-        };
-        ending.0.end(result);
+        while ending.round(Idle::Wait) != Round::Over {}
     }
 
-    /// Does what there is to do; false at the end.
-    fn round(&mut self) -> Result<bool, Fatal> {
-        let (items, closing) = self.next_items()?;
+    /// Does what there is to do.
+    fn round(&mut self, idle: Idle) -> Result<Round, Fatal> {
+        let Some((items, closing)) = self.next_items(idle)? else { return Ok(Round::Idle) };
         if items.is_empty() && closing {
-            return Ok(false);
+            return Ok(Round::Over);
         }
         let taken: u64 = items.iter().map(Item::bytes).sum();
         let moved = self.next_moves(self.current.room().saturating_sub(taken));
@@ -113,11 +107,12 @@ impl Writer {
             self.write(Batch { items: Vec::new(), moved })?;
         }
         self.upkeep()?;
-        Ok(true)
+        Ok(Round::Done)
     }
 
-    /// Waits for something to do, and takes what waits if it needs a sync.
-    fn next_items(&mut self) -> Result<(Vec<Item>, bool), Fatal> {
+    /// Takes what waits if it needs a sync, and says whether the log closes. None where there is nothing
+    /// to do and that is not to be waited for.
+    fn next_items(&mut self, idle: Idle) -> Result<Option<(Vec<Item>, bool)>, Fatal> {
         let shared = self.shared.clone();
         let mut state = shared.state.lock();
         loop {
@@ -128,15 +123,17 @@ impl Writer {
             if state.queue.has_urgent() || closing && !state.queue.is_empty() {
                 let items = state.queue.take(self.options.frame_bytes(), self.current.room());
                 if !items.is_empty() {
-                    return Ok((items, closing));
+                    return Ok(Some((items, closing)));
                 }
                 drop(state);
                 self.begin_segment()?;
                 state = shared.state.lock();
             } else if closing {
-                return Ok((Vec::new(), true));
+                return Ok(Some((Vec::new(), true)));
             } else if self.upkeep.has_moves() || std::mem::take(&mut state.look_again) {
-                return Ok((Vec::new(), false));
+                return Ok(Some((Vec::new(), false)));
+            } else if idle == Idle::Return {
+                return Ok(None);
             } else {
                 shared.wake.wait(&mut state);
             }
@@ -195,8 +192,61 @@ impl Writer {
     }
 }
 
-/// Reports a panic of the log thread: without it, everyone would wait for ever.
+/// What a round does where there is nothing to do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Idle {
+    Wait,
+    Return,
+}
+
+/// What a round came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Round {
+    /// Something was written and synced, or looked after.
+    Done,
+    /// There is nothing to do.
+    Idle,
+    /// The log has ended: it was closed, or cannot go on.
+    Over,
+}
+
+/// The log thread's work without the thread, for simulations: there, nothing may depend on when the
+/// system lets a thread run. Made by [`crate::Wal::open_driven`].
+pub struct Driver {
+    /// None once the log has ended.
+    writer: Option<Ending>,
+}
+
+impl Driver {
+    pub(crate) fn new(writer: Writer) -> Self {
+        Self { writer: Some(Ending(writer)) }
+    }
+
+    /// Writes and syncs what waits, as much as goes with one sync, and calls whoever waited for it.
+    pub fn round(&mut self) -> Round {
+        let round = self.writer.as_mut().map_or(Round::Over, |writer| writer.round(Idle::Return));
+        if round == Round::Over {
+            self.writer = None;
+        }
+        round
+    }
+}
+
+/// Ends the log with the last round. Reports a panic of the log thread: without it, everyone would wait
+/// for ever.
 struct Ending(Writer);
+
+impl Ending {
+    fn round(&mut self, idle: Idle) -> Round {
+        let fatal = match self.0.round(idle) {
+            Ok(Round::Over) => None,
+            Ok(round) => return round,
+            Err(fatal) => Some(fatal),
+        };
+        self.0.end(fatal);
+        Round::Over
+    }
+}
 
 impl Drop for Ending {
     fn drop(&mut self) {
