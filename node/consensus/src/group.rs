@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::FutureExt;
 use openraft::ReadPolicy;
@@ -12,7 +12,7 @@ use raftduck_model::meta::Replica;
 use raftduck_model::{GroupId, LogIndex, ReplicaId, StoreId};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::applier::{Applied, Applier, Progress};
 use crate::counters::{Counters, Totals};

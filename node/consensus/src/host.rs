@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use futures::future::join_all;
+use futures::future::{BoxFuture, join_all};
 use openraft::errors::Fatal;
 use parking_lot::RwLock;
 use raftduck_model::{ClusterId, GroupId, ReplicaId, StoreId};
@@ -16,6 +16,7 @@ use raftduck_wal::Wal;
 use raftduck_wire::credential::Credential;
 use raftduck_wire::proto::peer::peer_server::PeerServer;
 use tokio::sync::{Semaphore, watch};
+use tonic::transport::{Channel, Endpoint};
 
 use crate::applier::Applier;
 use crate::counters::Counters;
@@ -34,10 +35,15 @@ const INCOMING: usize = 2;
 /// How long the groups may take to stop; what is under way is in the log.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Says where stores are.
+/// Says where stores are, and how they are reached.
 pub trait AddressBook: Send + Sync + 'static {
     /// `host:port` of a store, if known. Asked at every connection, so a store may move.
     fn address(&self, store: StoreId) -> Option<String>;
+
+    /// Connects to such an address: through TCP, unless this is a simulation's network.
+    fn connect(&self, endpoint: Endpoint) -> BoxFuture<'static, Result<Channel, tonic::transport::Error>> {
+        Box::pin(async move { endpoint.connect().await })
+    }
 }
 
 /// What a [`Host`] needs to be told.
@@ -206,7 +212,7 @@ impl Host {
         let raft = raft.map_err(|reason| OpenError::Start { group: id, reason: Box::new(reason) })?;
         let status = status::follow(raft.clone(), progress.clone(), counters.clone());
         let task = parking_lot::Mutex::new(Some(task));
-        let heard = parking_lot::Mutex::new(std::time::Instant::now());
+        let heard = parking_lot::Mutex::new(tokio::time::Instant::now());
         Ok(Group(Arc::new(Shared { id, replica, raft, progress, status, counters, heard, task })))
     }
 

@@ -18,6 +18,7 @@
 extern crate self as raftduck_consensus;
 
 mod applier;
+mod blocking;
 pub mod codec;
 #[cfg(test)]
 mod conformance;

@@ -7,6 +7,8 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use raftduck_model::LogId;
 
+use crate::blocking::detached;
+
 /// One replica's state. Calls for one group come one at a time, except that [`StateMachine::applied`]
 /// and [`StateMachine::snapshot`] may come beside an [`StateMachine::apply`].
 pub trait StateMachine: Send + Sync + 'static {
@@ -92,10 +94,7 @@ impl Snapshot {
 impl Drop for Snapshot {
     fn drop(&mut self) {
         let folder = std::mem::take(&mut self.folder);
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(move || remove(&folder))),
-            Err(_) => remove(&folder),
-        }
+        detached(move || remove(&folder));
     }
 }
 

@@ -13,8 +13,8 @@ use raftduck_model::codec::DecodeError;
 use raftduck_model::{LogId, limits};
 use raftduck_wal::GroupLog;
 use tokio::sync::{oneshot, watch};
-use tokio::task::spawn_blocking;
 
+use crate::blocking::blocking;
 use crate::codec::{decode_payload, decode_vote, encode_payload, encode_vote};
 use crate::types::{Entry, RaftLogId, Types, Vote, from_raft, to_raft};
 
@@ -48,7 +48,7 @@ impl LogStore {
             // A disk may take longer than a heartbeat.
             None => {
                 let log = self.log.clone();
-                spawn_blocking(move || log.read(from, to, bytes)).await.map_err(io::Error::other)??
+                blocking(move || log.read(from, to, bytes)).await??
             }
         };
         entries

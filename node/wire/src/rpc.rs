@@ -25,18 +25,30 @@ pub const WINDOW_BYTES: u32 = 8 << 20;
 /// # Errors
 /// Where `address` is no authority.
 pub fn store(address: &str, credential: &Credential) -> Result<Store, tonic::transport::Error> {
-    let channel = Endpoint::from_shared(format!("http://{address}"))?
+    Ok(client(endpoint(address)?.connect_lazy(), credential))
+}
+
+/// The settings of a connection to the store at `address`.
+///
+/// # Errors
+/// Where `address` is no authority.
+pub fn endpoint(address: &str) -> Result<Endpoint, tonic::transport::Error> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))?
         .connect_timeout(CONNECT_TIMEOUT)
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE)
-        .keep_alive_while_idle(true)
-        .connect_lazy();
+        .keep_alive_while_idle(true);
+    Ok(endpoint)
+}
+
+/// A handle on the store at the other end of `channel`.
+pub fn client(channel: Channel, credential: &Credential) -> Store {
     let client = StoreClient::with_interceptor(channel, OnCalls(credential.clone()));
     // An append carries parts for several partitions; its sender keeps it below this.
-    Ok(client.max_decoding_message_size(MESSAGE_BYTES).max_encoding_message_size(MESSAGE_BYTES))
+    client.max_decoding_message_size(MESSAGE_BYTES).max_encoding_message_size(MESSAGE_BYTES)
 }
 
 /// The largest message of the Store service, either way.

@@ -6,18 +6,16 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use raftduck_consensus::{Host, HostConfig};
 use raftduck_engine::Store as Engine;
-use raftduck_model::meta::{Meta, MetaCommand};
+use raftduck_model::meta::Meta;
 use raftduck_model::{GroupId, StoreId};
 use raftduck_wal::{Options, RealDisk, Room, Wal, abort_process};
 use tokio::sync::{Semaphore, watch};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::WorkerConfig;
 use crate::directory::{Directory, MetaView};
 use crate::hosted::Hosted;
-use crate::metaclient::{self, NoMetaLeader};
-use crate::metamachine::{self, MetaMachine, Outcome, decode_outcome, encode_command};
+use crate::metamachine::{self, MetaMachine};
 use crate::partition::engine_options;
 use crate::replicas::Recorded;
 use crate::space::{self, Space};
@@ -137,32 +135,6 @@ impl Member {
     /// Takes over a cluster state that another store told, unless this one's is newer.
     pub fn learn_meta(&self, told: Meta) {
         metamachine::publish(&self.publish_meta, &told);
-    }
-
-    /// A command to the meta group, through this store's replica of it.
-    ///
-    /// # Errors
-    /// The leader to ask instead, where it is known.
-    pub async fn meta_here(&self, command: &MetaCommand) -> Result<Outcome, Option<StoreId>> {
-        let hosted = self.group(GroupId::META).ok_or(None)?;
-        let bytes = encode_command(command).map_err(|_| None)?;
-        let not_here = || hosted.leader_store();
-        if !hosted.is_ready() {
-            return Err(not_here());
-        }
-        let reply = hosted.group.propose(bytes).applied().await.map_err(|_| not_here())?;
-        decode_outcome(&reply).map_err(|_| None)
-    }
-
-    /// A command to the meta group, wherever its leader is.
-    ///
-    /// # Errors
-    /// Where no leader answered before `deadline`.
-    pub async fn meta_anywhere(&self, command: &MetaCommand, deadline: Instant) -> Result<Outcome, NoMetaLeader> {
-        match self.meta_here(command).await {
-            Ok(outcome) => Ok(outcome),
-            Err(_) => metaclient::send(&self.directory, command, deadline).await,
-        }
     }
 }
 

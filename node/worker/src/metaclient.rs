@@ -1,17 +1,46 @@
-//! Commands to the meta group from wherever its leader is not.
+//! Commands to the meta group, wherever its leader is.
 
 use std::time::Duration;
 
-use raftduck_model::StoreId;
 use raftduck_model::meta::MetaCommand;
+use raftduck_model::{GroupId, StoreId};
 use raftduck_wire::proto::store::{MetaRequest, meta_response};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::directory::Directory;
-use crate::metamachine::{Outcome, encode_command};
+use crate::member::Member;
+use crate::metamachine::{Outcome, decode_outcome, encode_command};
 
 const ATTEMPT: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(50);
+
+impl Member {
+    /// A command to the meta group, through this store's replica of it.
+    ///
+    /// # Errors
+    /// The leader to ask instead, where it is known.
+    pub async fn meta_here(&self, command: &MetaCommand) -> Result<Outcome, Option<StoreId>> {
+        let hosted = self.group(GroupId::META).ok_or(None)?;
+        let bytes = encode_command(command).map_err(|_| None)?;
+        let not_here = || hosted.leader_store();
+        if !hosted.is_ready() {
+            return Err(not_here());
+        }
+        let reply = hosted.group.propose(bytes).applied().await.map_err(|_| not_here())?;
+        decode_outcome(&reply).map_err(|_| None)
+    }
+
+    /// A command to the meta group, wherever its leader is.
+    ///
+    /// # Errors
+    /// Where no leader answered before `deadline`.
+    pub async fn meta_anywhere(&self, command: &MetaCommand, deadline: Instant) -> Result<Outcome, NoMetaLeader> {
+        match self.meta_here(command).await {
+            Ok(outcome) => Ok(outcome),
+            Err(_) => send(&self.directory, command, deadline).await,
+        }
+    }
+}
 
 /// Sends `command` to the meta group's leader, wherever it is: tried at every known store in turn,
 /// following hints. Every command may be applied twice, so a lost answer is no harm.

@@ -118,7 +118,7 @@ async fn collect_and_install(
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Refusal> + Send + 'static) -> Result<T, Refusal> {
     let stopped = |_| Refusal::new(RefusalCode::Stopped, "this store stops");
-    tokio::task::spawn_blocking(work).await.map_err(stopped)?
+    crate::blocking::blocking(work).await.map_err(stopped)?
 }
 
 /// Writes the pieces, which must come without gaps, and hashes them on the way.

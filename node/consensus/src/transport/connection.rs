@@ -78,7 +78,7 @@ async fn connect(link: &Arc<Link>, connection: u64) -> Result<Streaming<Frame>, 
         .keep_alive_timeout(timing.keepalive_answer)
         .keep_alive_while_idle(true);
     // The endpoint's own bound does not cover the name lookup.
-    let channel = tokio::time::timeout(2 * timing.connect, endpoint.connect()).await;
+    let channel = tokio::time::timeout(2 * timing.connect, links.book.connect(endpoint)).await;
     let channel = channel.map_err(|_| ConnectError::Silent)?.map_err(|error| ConnectError::Connect(root(&error)))?;
 
     let sender = link.clone();

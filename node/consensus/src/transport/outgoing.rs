@@ -1,21 +1,21 @@
 //! A snapshot on its way out: a folder's files in pieces, a bounded number of them under way, no
 //! faster than it may be.
 
-use std::io;
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use raftduck_model::StoreId;
-use tokio::fs::File;
-use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, sleep_until, timeout};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::call::{Call, CallError};
 use super::link::Links;
 use crate::applier::SnapshotData;
+use crate::blocking::blocking;
 use crate::codec::{self, FileHead, SnapshotChunk, SnapshotHead};
 use crate::frame::{Address, Class, Kind};
 use crate::machine::Snapshot;
@@ -99,17 +99,33 @@ async fn head(snapshot: &Snapshot, vote: Vote) -> Result<SnapshotHead, SendError
     let last = snapshot.last.ok_or_else(nothing)?;
     let membership = codec::decode_stored_membership(snapshot.membership.clone());
     let membership = membership.map_err(|error| SendError::Make(io::Error::new(io::ErrorKind::InvalidData, error)))?;
+    let folder = snapshot.folder().to_owned();
+    let files = blocking(move || list(&folder)).await.map_err(SendError::Read)??;
+    Ok(SnapshotHead { vote, last, membership, files })
+}
+
+/// The folder's files, by name.
+fn list(folder: &Path) -> Result<Vec<FileHead>, SendError> {
     let mut files = Vec::new();
-    let mut entries = tokio::fs::read_dir(snapshot.folder()).await.map_err(SendError::Read)?;
-    while let Some(entry) = entries.next_entry().await.map_err(SendError::Read)? {
-        let metadata = entry.metadata().await.map_err(SendError::Read)?;
+    for entry in fs::read_dir(folder).map_err(SendError::Read)? {
+        let entry = entry.map_err(SendError::Read)?;
+        let metadata = entry.metadata().map_err(SendError::Read)?;
         match entry.file_name().into_string() {
             Ok(name) if metadata.is_file() => files.push(FileHead { name, size: metadata.len() }),
             _ => return Err(SendError::NotAFile(entry.path())),
         }
     }
     files.sort_by(|one, other| one.name.cmp(&other.name));
-    Ok(SnapshotHead { vote, last, membership, files })
+    Ok(files)
+}
+
+/// The next bytes of a file, and the file, to go on with.
+async fn read(mut file: File, length: usize) -> io::Result<(File, Bytes)> {
+    let piece = blocking(move || {
+        let mut data = BytesMut::zeroed(length);
+        file.read_exact(&mut data).map(|()| (file, data.freeze()))
+    });
+    piece.await?
 }
 
 struct Sending {
@@ -125,14 +141,15 @@ struct Sending {
 impl Sending {
     /// Sends one file and returns its hash.
     async fn file(&mut self, number: u32, head: &FileHead, snapshot: &Snapshot) -> Result<u64, SendError> {
-        let mut file = File::open(snapshot.folder().join(&head.name)).await.map_err(SendError::Read)?;
+        let path = snapshot.folder().join(&head.name);
+        let mut file = blocking(move || File::open(path)).await.flatten().map_err(SendError::Read)?;
         let (mut hash, mut offset) = (Xxh3::new(), 0);
         while offset < head.size {
             let length = usize::try_from(head.size - offset).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
-            let mut data = BytesMut::zeroed(length);
-            file.read_exact(&mut data).await.map_err(SendError::Read)?;
+            let data;
+            (file, data) = read(file, length).await.map_err(SendError::Read)?;
             hash.update(&data);
-            self.chunk(SnapshotChunk { file: number, offset, data: data.freeze() }).await?;
+            self.chunk(SnapshotChunk { file: number, offset, data }).await?;
             offset += length as u64;
         }
         Ok(hash.digest())
