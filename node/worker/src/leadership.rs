@@ -93,6 +93,7 @@ impl Leadership {
             queue,
             waiting: None,
             keys: HashMap::new(),
+            announcing: false,
             named: HashSet::new(),
             flights: HashMap::new(),
             next_flight: 0,
@@ -114,11 +115,14 @@ struct Actor {
     group: Group,
     applied: Arc<dyn Applied>,
     queue: mpsc::Receiver<Write>,
-    /// Taken off the queue, but of another table than the entry it would have joined.
+    /// Taken off the queue, but of another table than the entry it would have joined, or of a version that
+    /// is being announced.
     waiting: Option<Write>,
     /// Keys of proposals that are not applied yet.
     keys: HashMap<KeyDigest, FlightKey>,
-    /// Versions named by this leadership.
+    /// A version is on its way into the log; nothing else is proposed meanwhile.
+    announcing: bool,
+    /// Versions that are in the log for good since this leadership began.
     named: HashSet<(TableId, SchemaVersion)>,
     flights: HashMap<u64, Flight>,
     next_flight: u64,
@@ -140,6 +144,7 @@ struct Flight {
 }
 
 enum Event {
+    Announced { version: (TableId, SchemaVersion), outcome: Result<LogId, ProposeError> },
     Committed { flight: u64, proposal: Proposal, outcome: Result<LogId, ProposeError> },
     Applied { flight: u64, outcome: Result<Bytes, ProposeError> },
 }
@@ -147,15 +152,15 @@ enum Event {
 impl Actor {
     async fn run(mut self) {
         loop {
-            let room = self.flights.len() < FLIGHTS;
-            if let (true, Some(write)) = (room, self.waiting.take()) {
-                self.propose_from(write);
+            let room = self.flights.len() < FLIGHTS && !self.announcing;
+            if let Some(write) = self.waiting.take_if(|_| room) {
+                self.take(write);
                 continue;
             }
             tokio::select! {
                 Some(event) = self.events.next(), if !self.events.is_empty() => self.settle(event),
                 write = self.queue.recv(), if room => match write {
-                    Some(write) => self.propose_from(write),
+                    Some(write) => self.take(write),
                     None => break,
                 },
             }
@@ -163,6 +168,22 @@ impl Actor {
         for flight in self.flights.into_values() {
             flight.answer_all(WriteOutcome::Unknown);
         }
+    }
+
+    /// Proposes a write once the log names its table's version.
+    ///
+    /// An append without its version before it changes nothing when it is applied, which comes after the
+    /// answer. To propose both in order is not enough: a leader refuses proposals for as long as it hears
+    /// of no quorum, and then takes them again in the same term.
+    fn take(&mut self, write: Write) {
+        let version = (write.table.id, write.table.version);
+        if self.named.contains(&version) || self.applied.knows(version.0, version.1) {
+            return self.propose_from(write);
+        }
+        let mut proposal = self.propose(CommandBody::SetSchema(write.table.as_ref().clone()));
+        self.announcing = true;
+        self.waiting = Some(write);
+        self.events.push(Box::pin(async move { Event::Announced { version, outcome: proposal.committed().await } }));
     }
 
     /// Makes one entry of `first` and of what waits behind it for the same table.
@@ -188,7 +209,6 @@ impl Actor {
             return;
         }
         self.next_flight += 1;
-        self.announce(&table);
         let append = Append { table: table.id, version: table.version, parts };
         let mut proposal = self.propose(CommandBody::Append(append));
         self.flights.insert(flight, entry);
@@ -224,15 +244,6 @@ impl Actor {
         None
     }
 
-    /// Makes sure that the partition's log names the table's version before the first row of it.
-    fn announce(&mut self, table: &Arc<Table>) {
-        let known = self.applied.knows(table.id, table.version);
-        if self.named.insert((table.id, table.version)) && !known {
-            // Its outcome is the append's: the log keeps their order, and both end with the term.
-            drop(self.propose(CommandBody::SetSchema(table.as_ref().clone())));
-        }
-    }
-
     fn propose(&mut self, body: CommandBody) -> Proposal {
         self.time = clock::advance(self.time, clock::now());
         self.group.propose(Command { time: self.time, body }.encode())
@@ -240,6 +251,16 @@ impl Actor {
 
     fn settle(&mut self, event: Event) {
         match event {
+            Event::Announced { version, outcome } => {
+                self.announcing = false;
+                match outcome {
+                    Ok(_) => _ = self.named.insert(version),
+                    Err(error) => {
+                        tracing::debug!(group = %self.group.id(), %error, "a table's version was not announced");
+                        self.waiting.take().into_iter().for_each(|write| answer(write.reply, WriteOutcome::Unknown));
+                    }
+                }
+            }
             Event::Committed { flight, mut proposal, outcome: Ok(id) } => {
                 if let Some(entry) = self.flights.get_mut(&flight) {
                     entry.committed = Some(id.index);
