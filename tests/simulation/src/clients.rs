@@ -83,7 +83,8 @@ impl Clients {
     /// Where the cluster refuses to be made.
     pub async fn run(self: Arc<Self>, membership: Membership, partitions: u32) -> anyhow::Result<()> {
         let first = membership.meta.iter().map(|replica| replica.store);
-        let address = |store: StoreId| membership.seeds.iter().find(|(seed, _)| *seed == store).map(|(_, at)| at.clone());
+        let address =
+            |store: StoreId| membership.seeds.iter().find(|(seed, _)| *seed == store).map(|(_, at)| at.clone());
         let info = |store| (store, StoreInfo { address: address(store).unwrap_or_default(), level: LEVEL });
         self.command(&MetaCommand::Bootstrap {
             cluster: cluster(),
@@ -149,7 +150,8 @@ impl Clients {
         self.check.answered(PartitionId(write.partition), &write.rows, index, true);
         if answer != Answer::Written(index) {
             let Write { partition, key, .. } = write;
-            self.check.fail(format!("2: key {key} of partition {partition} at {index} is answered by {answer:?} again"));
+            self.check
+                .fail(format!("2: key {key} of partition {partition} at {index} is answered by {answer:?} again"));
         }
         let other = Write { rows: vec![self.number()], ..write };
         let answer = self.deliver(&other, usize::MAX).await;

@@ -31,7 +31,8 @@ pub fn set_off(by: Arc<AtomicI64>) {
 
 /// Microseconds since the Unix epoch by the clock of whoever asks.
 pub fn now() -> u64 {
-    let off = OFFSETS.with_borrow(|offsets| offsets.get(&Handle::current().id()).map(|off| off.load(Ordering::Relaxed)));
+    let off =
+        OFFSETS.with_borrow(|offsets| offsets.get(&Handle::current().id()).map(|off| off.load(Ordering::Relaxed)));
     (EPOCH + elapsed().as_micros() as u64).saturating_add_signed(off.unwrap_or_default())
 }
 

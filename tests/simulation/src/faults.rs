@@ -136,7 +136,11 @@ impl Faults {
                 self.undo.push((end, Undo::Release(a, b)));
             }
             73..81 => {
-                sim.set_link_max_message_latency(name(a), name(b), self.chance.up_to(Duration::from_millis(300)) + LATENCY);
+                sim.set_link_max_message_latency(
+                    name(a),
+                    name(b),
+                    self.chance.up_to(Duration::from_millis(300)) + LATENCY,
+                );
                 self.undo.push((end, Undo::Latency(a, b)));
             }
             81..87 => {

@@ -9,6 +9,7 @@
 
 // The worker's own sources.
 #[path = "../../../node/worker/src/changes.rs"]
+#[rustfmt::skip] // Its tests are not found from here.
 mod changes;
 #[path = "../../../node/worker/src/hosted.rs"]
 mod hosted;

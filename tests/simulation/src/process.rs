@@ -31,7 +31,8 @@ use crate::tasks;
 use crate::volume::Membership;
 
 /// Small, so that segments come and go, and entries are read from the disk.
-const LOG: Options = Options { segment_bytes: 64 << 10, batch_bytes: 16 << 10, cache_bytes: 16 << 10, queue_bytes: 1 << 20 };
+const LOG: Options =
+    Options { segment_bytes: 64 << 10, batch_bytes: 16 << 10, cache_bytes: 16 << 10, queue_bytes: 1 << 20 };
 /// A group's entries are purged although a follower needs them once they take this much: it gets a snapshot.
 const LOG_BYTES: u64 = 24 << 10;
 /// How long a store may be silent before it is replaced.
@@ -174,9 +175,10 @@ async fn serve(member: Arc<Member>) -> anyhow::Result<()> {
 
 /// What every volume is told of the cluster: the first stores hold the meta group.
 pub fn membership(stores: &[(StoreId, String)], replicas: usize) -> Membership {
-    let meta = stores.iter().take(replicas).zip(1..).map(|((store, _), id)| raftduck_model::meta::Replica {
-        id: raftduck_model::ReplicaId(id),
-        store: *store,
-    });
+    let meta = stores
+        .iter()
+        .take(replicas)
+        .zip(1..)
+        .map(|((store, _), id)| raftduck_model::meta::Replica { id: raftduck_model::ReplicaId(id), store: *store });
     Membership { cluster: cluster(), level: LEVEL, meta: meta.collect(), seeds: stores.to_vec() }
 }

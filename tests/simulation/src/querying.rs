@@ -8,7 +8,9 @@ use bytes::{BufMut, BytesMut};
 use futures::Stream;
 use raftduck_model::{GroupId, PartitionId};
 use raftduck_wire::proto::store::query_frame::Frame;
-use raftduck_wire::proto::store::{PartitionBound, QueryEnd, QueryError, QueryFrame, QueryRequest, QueryStart, query_error};
+use raftduck_wire::proto::store::{
+    PartitionBound, QueryEnd, QueryError, QueryFrame, QueryRequest, QueryStart, query_error,
+};
 use tokio::time::Instant;
 
 use crate::hosted::Hosted;

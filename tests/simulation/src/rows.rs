@@ -178,7 +178,11 @@ impl Rows {
     }
 
     /// Changes a partition; `after` says what the state is afterwards, to whoever compares.
-    pub fn change<T>(&self, partition: PartitionId, change: impl FnOnce(&mut Partition) -> io::Result<T>) -> io::Result<T> {
+    pub fn change<T>(
+        &self,
+        partition: PartitionId,
+        change: impl FnOnce(&mut Partition) -> io::Result<T>,
+    ) -> io::Result<T> {
         let mut images = self.images.lock();
         let state = images.now.entry(partition).or_default();
         let changed = change(state)?;

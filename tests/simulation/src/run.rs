@@ -124,7 +124,8 @@ impl Simulation<'_> {
         self.until(MAKING, "the cluster is made", |simulation| simulation.is_made())?;
         let begun = clock::elapsed();
         // The others join while things go wrong.
-        (FIRST..self.seats.len()).for_each(|number| faults.start_at(begun + Duration::from_millis(700 * number as u64), number));
+        (FIRST..self.seats.len())
+            .for_each(|number| faults.start_at(begun + Duration::from_millis(700 * number as u64), number));
         while clock::elapsed() < begun + FAULTY && self.check.is_fine() {
             faults.step(&mut self.sim);
             self.step()?;
@@ -189,7 +190,8 @@ impl Simulation<'_> {
         let on = voters.iter().filter(has).count();
         if 2 * on <= voters.len() {
             let of = voters.len();
-            let text = format!("5: {store} deletes partition {partition}, whose entry {newest} is on {on} of {of} voters");
+            let text =
+                format!("5: {store} deletes partition {partition}, whose entry {newest} is on {on} of {of} voters");
             self.check.fail(text);
         }
     }
@@ -234,9 +236,9 @@ impl Simulation<'_> {
             if far.len() > 1 || far.contains(&None) {
                 unrest.push(format!("group {group} is applied up to {far:?}"));
             }
-            let extra = members.values().filter(|member| {
-                member.group(group).is_some_and(|hosted| !voters.contains(&hosted.replica))
-            });
+            let extra = members
+                .values()
+                .filter(|member| member.group(group).is_some_and(|hosted| !voters.contains(&hosted.replica)));
             extra.for_each(|member| unrest.push(format!("{} still has a replica of group {group}", member.store)));
         }
         unrest.join("; ")

@@ -76,7 +76,13 @@ pub fn credential() -> Credential {
 
 impl Seat {
     /// A machine with an empty volume.
-    pub fn new(number: usize, seed: u64, folder: &Path, check: Arc<Check>, breaks: Option<Break>) -> std::io::Result<Self> {
+    pub fn new(
+        number: usize,
+        seed: u64,
+        folder: &Path,
+        check: Arc<Check>,
+        breaks: Option<Break>,
+    ) -> std::io::Result<Self> {
         let folder = folder.join(format!("store-{number}"));
         std::fs::create_dir_all(&folder)?;
         let store = StoreId(Uuid::from_u128(0x500 + number as u128));
@@ -121,12 +127,10 @@ impl Seat {
         self.dying.store(true, Ordering::Relaxed);
         let process = self.process.lock().take();
         let mut disk = self.disk.lock();
-        if let Some(mut process) = process {
-            if midst {
-                // Whatever waits is being written, and no sync ends any more.
-                disk.fail_sync(0);
-                process.log.round();
-            }
+        if let Some(mut process) = process.filter(|_| midst) {
+            // Whatever waits is being written, and no sync ends any more.
+            disk.fail_sync(0);
+            process.log.round();
         }
         let survivor = match self.breaks {
             Some(Break::LoseSyncedWrites) if self.chance.percent(50) => MemDisk::new(),

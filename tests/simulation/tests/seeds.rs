@@ -1,4 +1,5 @@
 //! What CI simulates; `cargo xtask simulate --seeds 2000` goes on from there.
+#![allow(clippy::unwrap_used)]
 
 use std::process::{Command, Output};
 

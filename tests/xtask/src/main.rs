@@ -3,6 +3,7 @@
 mod fuzz;
 mod one_duckdb;
 mod run;
+mod simulate;
 
 use anyhow::Result;
 use clap::Parser;
@@ -28,6 +29,18 @@ enum Chore {
         #[arg(long, default_value_t = 5)]
         minutes: u64,
     },
+    /// Simulates clusters under faults, each from its seed, and checks what must stay true.
+    Simulate {
+        /// The seed, or the first of several.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// How many seeds; without it only this one, whose log RUST_LOG asks for.
+        #[arg(long)]
+        seeds: Option<u64>,
+        /// The tests that CI runs instead: 200 seeds, and that what is wrong on purpose is noticed.
+        #[arg(long, conflicts_with_all = ["seed", "seeds"])]
+        test: bool,
+    },
     /// Feeds the decoders mutated bytes.
     Fuzz {
         /// For how long, each target.
@@ -45,13 +58,18 @@ fn main() -> Result<()> {
     match Chore::parse() {
         Chore::Fmt => {
             cargo(["fmt", "--all", "--check"]).checked()?;
+            // Without --all, which would follow it into the root workspace.
+            cargo(["fmt", "--check", "--manifest-path", simulate::MANIFEST]).checked()?;
             cargo(["fmt", "--all", "--check", "--manifest-path", fuzz::MANIFEST]).checked()
         }
         Chore::Clippy => {
+            simulate::clippy()?;
             cargo(["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"]).checked()
         }
         Chore::Chaos { minutes } => for_minutes("chaos", minutes),
         Chore::Scale { minutes } => for_minutes("scale", minutes),
+        Chore::Simulate { test: true, .. } => simulate::test(),
+        Chore::Simulate { seed, seeds, .. } => simulate::run(seed, seeds),
         Chore::Fuzz { seconds, target } => fuzz::fuzz(seconds, target.as_deref()),
         Chore::OneDuckdb => one_duckdb::check(&run::target_folder()),
     }
