@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use openraft::ReadPolicy;
 use openraft::errors::{InitializeError as RaftInitializeError, LinearizableReadError, RaftError};
 use openraft::type_config::async_runtime::watch::WatchReceiver;
+use openraft::{Instant as _, ReadPolicy};
 use raftduck_model::meta::Replica;
 use raftduck_model::{GroupId, LogIndex, ReplicaId, StoreId};
 use tokio::sync::watch;
@@ -107,11 +107,19 @@ impl Group {
         self.0.replica
     }
 
-    /// How long no leader has sent this replica anything, in real time; zero for the leader itself. Who
-    /// was removed hears nothing any more, and is told by nobody here.
+    /// How long no leader has sent this replica anything, in real time; for a leader, how long no quorum
+    /// has answered it. Who was removed hears nothing any more, and is told by nobody here: a leader that
+    /// was cut off meanwhile goes on taking itself for one.
     pub fn silence(&self) -> Duration {
-        match self.0.status.borrow().role {
-            crate::status::Role::Leader => Duration::ZERO,
+        let (leads, alone) = {
+            let status = self.0.status.borrow();
+            (status.role == crate::status::Role::Leader, status.voters.len() == 1)
+        };
+        let metrics = self.0.raft.metrics();
+        let answered = metrics.borrow_watched().last_quorum_acked.map(|answered| answered.elapsed());
+        match (leads, answered) {
+            (true, _) if alone => Duration::ZERO,
+            (true, Some(answered)) => answered,
             _ => self.0.heard.lock().elapsed(),
         }
     }
