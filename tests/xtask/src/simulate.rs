@@ -15,7 +15,7 @@ fn folder() -> Result<PathBuf> {
 }
 
 fn here(command: &str, more: &[&str]) -> Result<Run> {
-    let run = cargo([command, "--release", "--locked", "--manifest-path", MANIFEST]).args(more);
+    let run = cargo([command, "--release", "--manifest-path", MANIFEST]).args(more);
     Ok(run.env("CARGO_TARGET_DIR", folder()?))
 }
 
