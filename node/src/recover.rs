@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use raftduck_model::LogId;
 use raftduck_model::meta::LEVEL;
-use raftduck_model::{GroupId, LogId};
 use raftduck_wire::credential::Credential;
-use raftduck_worker::recover::{GroupPlan, Plan, Reached, Recovering, Report, plan, reach};
+use raftduck_worker::recover::{GroupPlan, Plan, Reached, Recovering, Report, VolumeError, plan, reach};
 
 use crate::cli::RecoverOptions;
 use crate::tables::Text;
@@ -16,33 +16,47 @@ use crate::tables::Text;
 /// # Errors
 /// Where the volume cannot be used, the reports make no plan, or a store that is to be given up answers.
 pub async fn run(options: RecoverOptions) -> anyhow::Result<()> {
-    let recovering = Recovering::open(&options.data, LEVEL)?;
+    let recovering = match Recovering::open(&options.data, LEVEL) {
+        Err(VolumeError::InUse { path }) => bail!("a worker has {} open: end it first", path.display()),
+        opened => opened?,
+    };
     if let Some(begun) = recovering.begun()? {
         return finish(&recovering, &begun, &options);
     }
     let report = recovering.survey()?;
     if let Some(file) = &options.report {
         std::fs::write(file, report.encode()?).with_context(|| format!("cannot write {}", file.display()))?;
-        println!("What store {} holds is in {}.", report.store, file.display());
+        println!("what store {} holds is in {}", report.store, file.display());
     }
     let mut reports = vec![report];
     for file in &options.with {
         add(&mut reports, file)?;
     }
-    let plan = plan(&reports)?;
-    let credential = Credential::new(&options.secret.credential(true)?);
-    let reached = reach(&plan.given_up, &credential).await;
-    print!("{}", describe(&plan, &reached, &options.data));
-    let alive = reached.iter().filter(|reached| **reached != Reached::Nothing).count();
-    let Some(asked) = &options.apply else { return Ok(()) };
+    let plan = match plan(&reports) {
+        Ok(plan) => plan,
+        // It was written for the others: alone this store may have nothing to begin with.
+        Err(error) if options.report.is_some() && options.apply.is_none() => {
+            println!("no plan with these {} stores: {error}", reports.len());
+            return Ok(());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let reached = reach(&plan.given_up, &Credential::new(&options.secret.credential(true)?)).await;
+    print!("{}", describe(&plan, &reached));
+    let Some(asked) = &options.apply else {
+        println!("\nNothing is changed yet. To do this, say it on each store that stays, with the same --with:\n");
+        println!("  raftduck recover --data {} --apply {}", options.data.display(), plan.id);
+        return Ok(());
+    };
     if *asked != plan.id {
         bail!("nothing is changed: this is plan {}, not {asked}; read it, and say its number", plan.id);
     }
+    let alive = reached.iter().filter(|reached| **reached != Reached::Nothing).count();
     if alive > 0 {
         bail!("nothing is changed: {alive} of the stores to be given up answer; end them first, or recover with them");
     }
     recovering.apply(&plan)?;
-    println!("\nDone: {}", next(&plan));
+    println!("\ndone: {}", next(&plan));
     Ok(())
 }
 
@@ -52,7 +66,7 @@ fn finish(recovering: &Recovering, begun: &Plan, options: &RecoverOptions) -> an
         bail!("recovery {} was begun here and not finished: finish it with --apply {}", begun.id, begun.id);
     }
     recovering.apply(begun)?;
-    println!("Finished what was begun before: {}", next(begun));
+    println!("finished what was begun before: {}", next(begun));
     Ok(())
 }
 
@@ -69,8 +83,8 @@ fn add(reports: &mut Vec<Report>, file: &Path) -> anyhow::Result<()> {
 }
 
 /// All that a person has to know before saying yes.
-fn describe(plan: &Plan, reached: &[Reached], data: &Path) -> String {
-    let mut text = format!("Cluster {}, as these stores know it:\n\n", plan.cluster);
+fn describe(plan: &Plan, reached: &[Reached]) -> String {
+    let mut text = format!("cluster {}, as these stores know it:\n\n", plan.cluster);
     for (store, address) in &plan.seeds {
         text += &format!("  stays     {store}  {address}\n");
     }
@@ -82,69 +96,65 @@ fn describe(plan: &Plan, reached: &[Reached], data: &Path) -> String {
         };
         text += &format!("  given up  {store}  {address}{says}\n");
     }
-    let head = ["group", "from store", "last entry", "not known committed", "was"].map(str::to_owned);
-    let rows = plan.groups.iter().map(row).collect();
+    let head = ["group", "from", "last entry", "perhaps not committed", "was"].map(str::to_owned);
+    let rows = plan.groups.iter().map(|group| row(plan, group)).collect();
     text += &format!("\n{}\n\n", Text { head: head.to_vec(), rows }.table());
-    text += &losses(plan);
-    text += &format!(
-        "\nNothing is changed yet. To do this, on each store that stays (give --with as you did here):\n\n  \
-         raftduck recover --data {} --apply {}\n",
-        data.display(),
-        plan.id
-    );
+    for line in meaning(plan) {
+        text += &format!("- {line}\n");
+    }
     text
 }
 
-fn row(plan: &GroupPlan) -> Vec<String> {
-    let name = |group: GroupId| match group.partition() {
+fn row(plan: &Plan, group: &GroupPlan) -> Vec<String> {
+    let name = match group.group.partition() {
         None => "meta".to_owned(),
         Some(partition) => format!("partition {partition}"),
     };
-    let next = |id: Option<LogId>| id.map_or(0, |id| id.index + 1);
-    let last = plan.last.map_or("nothing left".to_owned(), |last| format!("{} of term {}", last.index, last.term));
-    let was = match (plan.is_lost(), plan.lost_quorum) {
-        (true, _) => "LOST: begins empty",
-        (_, true) => "without quorum",
-        (_, false) => "whole",
+    let place = plan.seeds.iter().find(|(store, _)| *store == group.replica.store);
+    let from = place.map_or(group.replica.store.to_string(), |(_, address)| address.clone());
+    let count = |id: Option<LogId>| id.map_or(0, |id| id.index + 1);
+    let open = count(group.last).saturating_sub(count(group.committed));
+    let Some(last) = group.last else {
+        let was = if group.is_lost() { "LOST, begins empty" } else { "not created yet" };
+        return vec![name, from, "none".to_owned(), String::new(), was.to_owned()];
     };
-    let open = next(plan.last) - next(plan.committed).min(next(plan.last));
-    vec![name(plan.group), plan.replica.store.to_string(), last, open.to_string(), was.to_owned()]
+    let quorum = if group.lost_quorum { "without quorum" } else { "whole" };
+    let vote = if group.voted { "" } else { ", a copy without a vote: PERHAPS FAR BEHIND" };
+    vec![name, from, format!("{} of term {}", last.index, last.term), open.to_string(), format!("{quorum}{vote}")]
 }
 
-/// What is lost, and what is perhaps.
-fn losses(plan: &Plan) -> String {
+/// What is lost, what is perhaps, and what is to be kept in mind.
+fn meaning(plan: &Plan) -> Vec<String> {
     let count = |wanted: fn(&GroupPlan) -> bool| plan.groups.iter().filter(|group| wanted(group)).count();
     let (lost, without) = (count(GroupPlan::is_lost), count(|group| group.lost_quorum && !group.is_lost()));
-    let mut text = String::from("What this means:\n");
-    let mut say = |line: String| text += &format!("  - {line}\n");
+    let mut lines = Vec::new();
     if lost > 0 {
-        say(format!("ALL ROWS OF {lost} PARTITIONS ARE LOST: no store that stays has anything of them."));
+        lines.push(format!("ALL ROWS OF {lost} PARTITIONS ARE LOST: no store that stays has anything of them."));
     }
-    say(format!(
-        "{without} groups have no majority left. What the stores given up acknowledged after the last entry above is \
-         lost, rows and table changes alike. How much that is, nobody can know any more."
+    lines.push(format!(
+        "{without} groups have no majority left. Rows and table changes that the stores given up\n  \
+         acknowledged after the last entry above are lost. How many, nobody can know any more."
     ));
-    say("Entries not known to be committed are kept, as acknowledged ones are: clients may have been told of an \
-         unknown outcome, and a repeated Idempotency-Key shows it."
-        .to_owned());
+    lines.push(
+        "What is perhaps not committed is kept. Who was told of an unknown outcome, or may have lost\n  \
+         rows, sends them again with their Idempotency-Key: nothing is written twice."
+            .to_owned(),
+    );
     for table in &plan.recovery.tables {
-        say(format!(
-            "Table {:?} is taken from the partitions' logs: the catalog that is left does not have it so.",
-            table.name
-        ));
+        lines.push(format!("Table {:?} is taken from the partitions: the catalog that is left is older.", table.name));
     }
-    say("A store that is given up and comes back sets its data aside and joins empty, if it reaches one that stays. \
-         Two of them that reach only each other would go on as the old cluster: keep them off."
-        .to_owned());
-    text
+    lines.push(
+        "A store that is given up and starts again sets its data aside, if it reaches one that stays.\n  \
+         Several that reach only each other would go on as the old cluster: keep their volumes off."
+            .to_owned(),
+    );
+    lines
 }
 
 fn next(plan: &Plan) -> String {
-    let others = match plan.seeds.len() {
+    let first = match plan.seeds.len() {
         1 => "start this store's worker".to_owned(),
         stores => format!("do the same on the other {} stores that stay, then start their workers", stores - 1),
     };
-    format!(
-        "{others}, then empty ones with --join until there are enough for all copies. Controls may stay as they are."
-    )
+    format!("{first},\nthen empty ones with --join, until there are enough for all copies. Controls may go on running.")
 }

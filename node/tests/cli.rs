@@ -22,7 +22,7 @@ fn refusal(args: &[&str]) -> String {
 #[test]
 fn help_names_every_command_and_hides_the_internal_one() {
     let help = String::from_utf8(raftduck(&["--help"]).stdout).unwrap();
-    for command in ["demo", "dev", "worker", "control", "bootstrap", "sql", "status", "bench"] {
+    for command in ["demo", "dev", "worker", "control", "bootstrap", "sql", "status", "recover", "bench"] {
         assert!(help.contains(&format!("  {command} ")), "{command} is missing in {help}");
     }
     assert!(!help.contains("query-process"), "{help}");
@@ -67,4 +67,12 @@ fn readmes_table_of_metrics_is_the_codes() {
     let (shown, _) = after.split_once("<!-- /metrics -->").unwrap();
     let table = String::from_utf8(raftduck(&["metrics"]).stdout).unwrap();
     assert_eq!(shown, table, "put what `raftduck metrics` prints between README's markers");
+}
+
+#[test]
+fn recovery_of_a_folder_without_a_store_is_refused_and_makes_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = refusal(&["recover", "--data", folder.path().to_str().unwrap()]);
+    assert!(error.contains("holds no store"), "{error}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }

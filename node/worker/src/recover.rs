@@ -23,7 +23,8 @@ pub use reach::{Reached, reach};
 pub use report::{ReplicaReport, Report, ReportError};
 pub use survey::SurveyError;
 
-use crate::volume::{Volume, VolumeError};
+use crate::volume::Volume;
+pub use crate::volume::VolumeError;
 
 /// A volume that is being recovered. No worker can open it meanwhile.
 pub struct Recovering {

@@ -171,6 +171,29 @@ async fn two_of_five_stores_begin_again_together_and_only_what_neither_holds_is_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_store_that_starts_while_nobody_can_tell_it_deletes_nothing_once_it_is_told() {
+    let mut cluster = Workers::start(3, PARTITIONS).await;
+    let table = cluster.create_table("t").await;
+    write(&cluster, &table, PARTITIONS, 1).await;
+    let old = cluster.id(0).await;
+    for store in [0, 1] {
+        cluster.lose(store).await;
+    }
+    cluster.stop(2).await;
+    let plan = planned(&cluster, &[2]);
+    recovering(&cluster, 2).apply(&plan).unwrap();
+    cluster.bring_back(0).await;
+    let held = std::fs::read_to_string(cluster.folder(0).join("replicas.json")).unwrap();
+    cluster.restart(2).await;
+    let why = cluster.ends(0).await;
+    assert!(why.contains("halted"), "{why}");
+    cluster.restart(0).await;
+    let aside = cluster.folder(0).join(format!("retired-{old}"));
+    assert_eq!(std::fs::read_to_string(aside.join("replicas.json")).unwrap(), held);
+    assert_ne!(cluster.id(0).await, old);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stores_that_answer_are_seen_and_a_majority_is_no_loss() {
     let mut cluster = Workers::start(3, 1).await;
     let mut stores = Vec::new();

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use raftduck_model::hash::body_digest;
-use raftduck_model::meta::{Meta, MetaCommand, MetaError, PartitionState, RecoveredPartition, Recovery, Replica};
+use raftduck_model::meta::{
+    LEVEL, Meta, MetaCommand, MetaError, PartitionState, RecoveredPartition, Recovery, Replica,
+};
 use raftduck_model::{ClusterId, Epoch, GroupId, LogId, ReplicaId, StoreId, Table, TableId};
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +49,8 @@ pub struct GroupPlan {
     pub committed: Option<LogId>,
     /// The stores that are left do not make a majority of the group: it may have acknowledged more.
     pub lost_quorum: bool,
+    /// The copy that is taken had a vote, as far as it knew. One without may be far behind.
+    pub voted: bool,
     /// The logs of it that are left, the one that is taken first.
     pub logs: Vec<(StoreId, Option<LogId>)>,
 }
@@ -67,6 +71,9 @@ pub enum PlanError {
     /// A store is there twice.
     #[error("there are two reports of store {0}: give one, made after its worker ended")]
     Twice(StoreId),
+    /// A newer release finalised the cluster.
+    #[error("the cluster is at level {0}, this build knows {LEVEL}: recover with the release that it ran")]
+    TooNew(u32),
     /// Nobody has the catalog and the map.
     #[error(
         "none of these stores has a replica of the meta group, which holds the tables and who has what: \
@@ -104,6 +111,9 @@ pub fn plan(reports: &[Report]) -> Result<Plan, PlanError> {
     let newest = newest(&reports, GroupId::META).first().and_then(|(report, _)| report.meta.as_ref());
     let state = newest.ok_or(PlanError::NoMeta)?;
     let Some(cluster) = state.cluster else { return Err(MetaError::NotBootstrapped.into()) };
+    if state.level > LEVEL {
+        return Err(PlanError::TooNew(state.level));
+    }
     if let Some(retired) = reports.iter().find(|report| state.retired.contains(&report.store)) {
         return Err(PlanError::Retired(retired.store));
     }
@@ -170,6 +180,8 @@ fn begin(
             Some((_, replica)) => !has_quorum(&replica.voters, &logs),
             None => group.partition().and_then(|id| state.partition(id)).is_some_and(was_created),
         },
+        voted: best
+            .is_some_and(|(_, replica)| replica.voters.iter().flatten().any(|voter| voter.id == replica.replica)),
         logs: logs.iter().map(|(report, replica)| (report.store, replica.last)).collect(),
     }
 }

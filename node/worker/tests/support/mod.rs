@@ -253,10 +253,17 @@ impl Workers {
         std::fs::rename(self.folder(store), self.lost(store)).unwrap();
     }
 
-    /// Starts a worker on the volume that was taken away.
+    /// Starts a worker on the volume that was taken away; returns once it knows which cluster it is of.
     pub async fn bring_back(&mut self, store: usize) {
         std::fs::rename(self.lost(store), self.folder(store)).unwrap();
-        self.restart(store).await;
+        self.0[store].start();
+        eventually(async || self.client(store).watch(WatchRequest {}).await.map(drop)).await;
+    }
+
+    /// Waits until the worker ends by itself, and says why.
+    pub async fn ends(&mut self, store: usize) -> String {
+        let ended = timeout(DEADLINE, self.0[store].running.take().unwrap()).await.unwrap().unwrap();
+        format!("{:#}", ended.unwrap_err())
     }
 
     fn lost(&self, store: usize) -> std::path::PathBuf {

@@ -60,6 +60,7 @@ fn planned(volume: &Volume) -> Plan {
         last: Some(LogId { term: 3, leader: ReplicaId(if group == 0 { 1 } else { 4 }), index }),
         committed: None,
         lost_quorum: true,
+        voted: true,
         logs: vec![],
     };
     Plan {
@@ -221,7 +222,7 @@ fn a_plan_has_this_text_on_a_volume() {
     let dense: String = text.split_whitespace().collect();
     assert_eq!(
         dense.replace("00000000-0000-0000-0000-00000000000", ""),
-        r#"{"format":1,"id":"0123456789abcdef","cluster":"9","level":1,"recovery":{"stores":["1"],"meta":{"id":100,"store":"1"},"partitions":[{"replica":{"id":101,"store":"1"}}],"epoch":1000,"catalog_version":1000,"next_replica":200,"next_table":200},"groups":[{"group":0,"replica":{"id":100,"store":"1"},"term":1000,"last":{"term":3,"leader":1,"index":2},"committed":null,"lost_quorum":true,"logs":[]},{"group":1,"replica":{"id":101,"store":"1"},"term":1000,"last":{"term":3,"leader":4,"index":0},"committed":null,"lost_quorum":true,"logs":[]}],"given_up":[["2","b:1"],["3","c:1"]],"seeds":[["1","a:1"]]}"#
+        r#"{"format":1,"id":"0123456789abcdef","cluster":"9","level":1,"recovery":{"stores":["1"],"meta":{"id":100,"store":"1"},"partitions":[{"replica":{"id":101,"store":"1"}}],"epoch":1000,"catalog_version":1000,"next_replica":200,"next_table":200},"groups":[{"group":0,"replica":{"id":100,"store":"1"},"term":1000,"last":{"term":3,"leader":1,"index":2},"committed":null,"lost_quorum":true,"voted":true,"logs":[]},{"group":1,"replica":{"id":101,"store":"1"},"term":1000,"last":{"term":3,"leader":4,"index":0},"committed":null,"lost_quorum":true,"voted":true,"logs":[]}],"given_up":[["2","b:1"],["3","c:1"]],"seeds":[["1","a:1"]]}"#
     );
     assert_eq!(volume.records().recovery().unwrap(), Some(plan));
 }

@@ -73,6 +73,7 @@ fn the_only_store_that_is_left_holds_everything_alone_and_the_others_are_given_u
     assert!(ids.first() > Some(&state.next_replica));
     for group in &plan.groups {
         assert_eq!((group.replica.store, group.last, group.lost_quorum), (store(3), at(7, 40), true));
+        assert!(group.voted);
         assert!(group.term > 7);
     }
     // What is written into the log is what the state accepts, and it leaves no other voter anywhere.
@@ -121,6 +122,18 @@ fn a_group_lost_its_quorum_where_the_logs_that_are_left_are_no_majority_of_every
 }
 
 #[test]
+fn a_copy_without_a_vote_is_taken_where_there_is_no_other_and_said_to_be_one() {
+    let state = state();
+    let mut report = report(&state, 3, at(7, 40));
+    let learner = Replica { id: report.replicas[1].replica, store: store(3) };
+    report.replicas[1].voters = vec![vec![Replica { id: ReplicaId(80), store: store(1) }]];
+    report.replicas[1].learners = vec![learner];
+    let made = plan(&[report]).unwrap();
+    assert_eq!(made.groups.iter().map(|group| group.voted).collect::<Vec<_>>(), [true, false, true]);
+    assert_eq!((made.groups[1].last, made.groups[1].lost_quorum), (at(7, 40), true));
+}
+
+#[test]
 fn a_partition_of_which_nothing_is_left_begins_empty_on_the_emptiest_store() {
     let state = state();
     // Store 1 has nothing of partition 2, and store 5 nothing at all.
@@ -161,6 +174,9 @@ fn reports_that_make_no_plan_are_refused() {
     state.apply(MetaCommand::RetireStore { store: store(3) }).unwrap();
     let newer = report(&state, 2, at(8, 1));
     assert_eq!(plan(&[newer, three.clone()]), Err(PlanError::Retired(store(3))));
+    let mut newer = three.clone();
+    newer.meta.as_mut().unwrap().level = LEVEL + 1;
+    assert_eq!(plan(&[newer]), Err(PlanError::TooNew(LEVEL + 1)));
     let mut unborn = three;
     unborn.meta = Some(Meta::default());
     assert!(matches!(plan(&[unborn]), Err(PlanError::Meta(MetaError::NotBootstrapped))));
