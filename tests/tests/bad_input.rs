@@ -75,6 +75,19 @@ fn cases() -> Vec<Case> {
         sql("attaching a database", "ATTACH '/tmp/raftduck-was-here.db'"),
         sql("an extension", "INSTALL httpfs"),
         sql("a setting", "SET memory_limit = '100GB'"),
+        sql("a HUGEINT of 39 digits", "INSERT INTO wide_numbers VALUES (170141183460469231731687303715884105727)"),
+        sql(
+            "a HUGEINT of 39 digits below zero",
+            "INSERT INTO wide_numbers VALUES (-170141183460469231731687303715884105728)",
+        ),
+        sql(
+            "a HUGEINT of 39 digits in a list",
+            "INSERT INTO wide_numbers VALUES (1, [170141183460469231731687303715884105727])",
+        ),
+        sql(
+            "a default of 39 digits",
+            "ALTER TABLE wide_numbers ADD COLUMN d HUGEINT DEFAULT 170141183460469231731687303715884105727",
+        ),
         sql("a primary key", "CREATE TABLE p (a INTEGER PRIMARY KEY)"),
         sql("a huge string in SELECT", "SELECT repeat('a', 1500000000)"),
         sql("a huge string in WHERE", "SELECT count(*) FROM load WHERE repeat('a', 1500000000) = text"),
@@ -95,6 +108,7 @@ async fn bad_input_gets_an_error_and_the_cluster_goes_on() -> Result<()> {
     let mut cluster = Cluster::start().await?;
     let client = cluster.patient_client()?;
     client.ddl(content::CREATE).await?;
+    client.ddl("CREATE TABLE wide_numbers (n HUGEINT, list HUGEINT[])").await?;
     let good = content::Batch { seed: 1, client: 0, number: 0, rows: 100 };
     client.insert("load", &good.body(), &Default::default()).await?;
     let ids = cluster.ids();

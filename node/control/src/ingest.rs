@@ -16,6 +16,7 @@ mod time;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
+use raftduck_engine::values::{self, ValueError};
 use raftduck_model::{Column, Table, limits};
 
 use crate::Format;
@@ -93,12 +94,19 @@ trait Sink {
 /// # Errors
 /// At the first value that does not fit; then nothing of the body is of use.
 pub fn read(format: Format, body: &Bytes, table: &Table, schema: SchemaRef) -> Result<RecordBatch, IngestError> {
-    if format == Format::Arrow {
-        return stream::read(body.clone(), table, schema);
-    }
-    let mut rows = Rows::new(table, schema)?;
-    fill(format, body, &mut rows)?;
-    rows.finish()
+    let rows = if format == Format::Arrow {
+        stream::read(body.clone(), table, schema)?
+    } else {
+        let mut rows = Rows::new(table, schema)?;
+        fill(format, body, &mut rows)?;
+        rows.finish()?
+    };
+    values::check(&rows).map_err(|ValueError { row, column, what }| IngestError::Value {
+        row,
+        column,
+        reason: what,
+    })?;
+    Ok(rows)
 }
 
 /// The columns of a table that takes all rows of a body.

@@ -6,6 +6,7 @@ use raftduck_model::{Append, BodyDigest, KeyDigest, LogTime, PartitionId, TableI
 
 use crate::batch;
 use crate::catalog::Catalog;
+use crate::values;
 
 /// An append whose rows were read.
 #[derive(Debug)]
@@ -76,6 +77,7 @@ fn read(catalog: &Catalog, part: PartitionId, append: &Append) -> Result<Vec<Row
                 batch::DecodeError::Rows(inner) => format!("the rows are not of the table's schema: {inner}"),
                 error => error.to_string(),
             })?;
+            values::check(&rows).map_err(|error| error.to_string())?;
             if rows.num_rows() != sent.rows as usize {
                 return Err(format!("the part says {} rows and holds {}", sent.rows, rows.num_rows()));
             }

@@ -37,6 +37,7 @@ mod stats;
 mod store;
 mod structure;
 mod system;
+pub mod values;
 mod view;
 mod write;
 

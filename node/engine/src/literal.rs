@@ -6,6 +6,7 @@ use raftduck_model::ColumnType;
 use serde_json::Value;
 
 use crate::fault::Fault;
+use crate::values;
 
 /// Why a default is none that every replica gives the same for ever.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -77,5 +78,9 @@ pub(crate) fn value(connection: &Connection, text: &str, kind: &ColumnType) -> R
     let batch = statement.stream_arrow([]).map_err(of)?.next();
     let column = batch.transpose().map_err(of)?.and_then(|batch| batch.columns().first().cloned());
     let column = column.ok_or_else(|| LiteralError::NotConstant(text.to_owned()))?;
-    crate::arrow_schema::conform(&column, kind).map_err(|error| LiteralError::Syntax(error.to_string()))
+    let value = crate::arrow_schema::conform(&column, kind).map_err(|error| LiteralError::Syntax(error.to_string()))?;
+    match values::first_bad(&value, None) {
+        None => Ok(value),
+        Some((_, what)) => Err(LiteralError::Syntax(format!("{text}: {what}"))),
+    }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use raftduck_engine::{arrow_schema, batch};
+use raftduck_engine::{arrow_schema, batch, values};
 use raftduck_model::{
     BodyDigest, GroupId, KeyDigest, Part, PartitionId, SchemaVersion, StoreId, Table, TableId, limits,
 };
@@ -124,6 +124,7 @@ fn checked(part: RowsPart, table: &Table) -> Result<Part, Failure> {
     }
     let rows = batch::decode(part.data.clone(), &arrow_schema::of_table(table))
         .map_err(|error| invalid(format!("rows of partition {}: {error}", PartitionId(part.partition))))?;
+    values::check(&rows).map_err(|error| invalid(format!("rows of partition {}: {error}", part.partition)))?;
     if rows.num_rows() != part.rows as usize {
         return Err(invalid(format!("{} rows announced, {} sent", part.rows, rows.num_rows())));
     }

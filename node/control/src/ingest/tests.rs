@@ -293,3 +293,18 @@ proptest! {
         prop_assert_eq!(try_read(Format::Json, &[("a", "VARCHAR")], json).unwrap(), [value]);
     }
 }
+
+/// Arrow's own types do not say what they may hold.
+#[test]
+fn a_decimal_of_more_digits_than_its_type_is_refused_with_its_row() {
+    let (table, schema) = table(&[("n", "DECIMAL(4,2)")]);
+    let numbers = arrow::array::Decimal128Array::from(vec![9_999, 10_000]).with_precision_and_scale(4, 2).unwrap();
+    let rows = RecordBatch::try_from_iter([("n", Arc::new(numbers) as arrow::array::ArrayRef)]).unwrap();
+    let mut body = Vec::new();
+    let mut writer = arrow::ipc::writer::StreamWriter::try_new(&mut body, &rows.schema()).unwrap();
+    writer.write(&rows).unwrap();
+    writer.finish().unwrap();
+    drop(writer);
+    let error = read(Format::Arrow, &body.into(), &table, schema).unwrap_err();
+    assert_eq!(error.to_string(), "row 2, column \"n\": it has more than 4 digits");
+}

@@ -6,7 +6,7 @@
 //! the write, with the rows that it evaluated.
 
 use arrow::array::{Array, RecordBatch};
-use raftduck_engine::{Scratch, arrow_schema, batch};
+use raftduck_engine::{Scratch, arrow_schema, batch, values};
 use raftduck_model::hash::BodyHasher;
 use raftduck_model::ident::quote;
 use raftduck_model::meta::Meta;
@@ -225,5 +225,11 @@ fn conform(rows: &RecordBatch, table: &Table) -> Result<RecordBatch, StatementEr
         let array = arrow_schema::conform(array, &column.kind);
         arrays.push(array.map_err(|error| wrong(format!("column {:?}: {error}", column.name), None))?);
     }
-    RecordBatch::try_new(arrow_schema::of_table(table), arrays).map_err(super::select::internal)
+    let rows = RecordBatch::try_new(arrow_schema::of_table(table), arrays).map_err(super::select::internal)?;
+    values::check(&rows).map_err(|error| StatementError::Value {
+        detail: error.to_string(),
+        row: Some(error.row),
+        column: Some(error.column.clone()),
+    })?;
+    Ok(rows)
 }
