@@ -37,6 +37,7 @@ pub fn inspect(folder: &Path) -> Result<Inspected, OpenError> {
     opening::check_name(folder)?;
     let file = folder.join(FILE);
     match fs::metadata(&file) {
+        Ok(found) if found.len() == 0 => return Ok(Inspected::default()),
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Inspected::default()),
         Err(error) => return Err(io(error)),
@@ -51,6 +52,10 @@ fn read(file: &Path) -> Result<Inspected, Fault> {
     let path = file.to_string_lossy().replace('\'', "''");
     connection.execute_batch(&format!("ATTACH '{path}' AS store (READ_ONLY)"))?;
     instance::harden(&connection)?;
+    if !system::is_prepared(&connection)? {
+        // Killed before its first checkpoint.
+        return Ok(Inspected::default());
+    }
     system::check_format(&connection)?;
     Ok(Inspected { applied: system::read_applied(&connection)?, schemas: system::read_schemas(&connection, None)? })
 }

@@ -45,6 +45,12 @@ pub(crate) fn prepare(connection: &Connection) -> Result<(), Fault> {
     check_format(connection)
 }
 
+/// Whether a checkpoint has ever written the tables.
+pub(crate) fn is_prepared(connection: &Connection) -> Result<bool, Fault> {
+    let sql = "SELECT count(*) FROM duckdb_tables() WHERE database_name = 'store' AND table_name = 'format'";
+    Ok(connection.query_row(sql, [], |row| row.get::<_, i64>(0))? > 0)
+}
+
 fn read_format(connection: &Connection) -> Result<Option<u32>, Fault> {
     Ok(connection.query_row("SELECT max(version) FROM store.main.format", [], |row| row.get(0))?)
 }
