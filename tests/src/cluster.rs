@@ -18,8 +18,25 @@ use crate::wait;
 /// How long a state may take to come on a busy machine. Nothing is measured by it.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Little, so that what control keeps is noticed.
-const CONTROL_MEMORY: &str = "512MiB";
+/// What a cluster is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// Workers, each with a copy of everything where they are three or fewer.
+    pub workers: u16,
+    /// Partitions.
+    pub partitions: u32,
+    /// Control's memory, such as `2GiB`.
+    pub control_memory: &'static str,
+    /// More arguments for every worker.
+    pub worker_flags: &'static [&'static str],
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        // Little memory, so that what control keeps is noticed.
+        Self { workers: 3, partitions: 12, control_memory: "512MiB", worker_flags: &[] }
+    }
+}
 
 /// Which process.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -56,35 +73,54 @@ impl Cluster {
     /// # Errors
     /// As [`Cluster::start`].
     pub async fn start_on(place: impl Fn(usize) -> Option<PathBuf>) -> Result<Self> {
-        Self::start_with(place, CONTROL_MEMORY).await
+        Self::start_as(Shape::default(), place).await
     }
 
     /// As [`Cluster::start`], with that much memory for control, such as `2GiB`.
     ///
     /// # Errors
     /// As [`Cluster::start`].
-    pub async fn start_with_control(memory: &str) -> Result<Self> {
-        Self::start_with(|_| None, memory).await
+    pub async fn start_with_control(memory: &'static str) -> Result<Self> {
+        Self::start_as(Shape { control_memory: memory, ..Shape::default() }, |_| None).await
     }
 
-    async fn start_with(place: impl Fn(usize) -> Option<PathBuf>, control_memory: &str) -> Result<Self> {
-        const WORKERS: u16 = 3;
-        const PARTITIONS: u32 = 12;
+    /// As [`Cluster::start_on`], of another shape.
+    ///
+    /// # Errors
+    /// As [`Cluster::start`].
+    pub async fn start_as(shape: Shape, place: impl Fn(usize) -> Option<PathBuf>) -> Result<Self> {
+        let mut cluster = Self::launch(shape, place)?;
+        cluster.bootstrap(shape)?;
+        cluster.wait_ready().await?;
+        Ok(cluster)
+    }
+
+    /// The cluster of one store whose volume is there already, with that many partitions, at other addresses.
+    ///
+    /// # Errors
+    /// As [`Cluster::start`].
+    pub async fn reopen(volume: &Path, partitions: u32) -> Result<Self> {
+        let shape = Shape { workers: 1, partitions, ..Shape::default() };
+        let mut cluster = Self::launch(shape, |_| Some(volume.to_owned()))?;
+        cluster.wait_ready().await?;
+        Ok(cluster)
+    }
+
+    fn launch(shape: Shape, place: impl Fn(usize) -> Option<PathBuf>) -> Result<Self> {
         let folder = tempfile::tempdir().context("making the cluster's folder")?;
-        let base = port::free_block(WORKERS + 1)?;
-        let addresses: Vec<String> = (1..=WORKERS).map(|worker| format!("127.0.0.1:{}", base + worker)).collect();
+        let base = port::free_block(shape.workers + 1)?;
+        let addresses: Vec<String> = (1..=shape.workers).map(|worker| format!("127.0.0.1:{}", base + worker)).collect();
         let mut workers = Vec::new();
         for (number, address) in addresses.iter().enumerate() {
             let data = place(number).unwrap_or_else(|| data(folder.path(), number));
-            workers.push(Process::start(launch::worker(number, &data, address)?, folder.path())?);
+            let mut line = launch::worker(number, &data, address)?;
+            line.arguments.extend(shape.worker_flags.iter().map(|&flag| flag.to_owned()));
+            workers.push(Process::start(line, folder.path())?);
         }
         let address = format!("127.0.0.1:{base}");
-        let control = Process::start(launch::control(&address, &addresses, control_memory)?, folder.path())?;
-        let mut cluster =
-            Self { workers, control, addresses, base: format!("http://{address}"), partitions: PARTITIONS, folder };
-        cluster.bootstrap()?;
-        cluster.wait_ready().await?;
-        Ok(cluster)
+        let control = Process::start(launch::control(&address, &addresses, shape.control_memory)?, folder.path())?;
+        let base = format!("http://{address}");
+        Ok(Self { workers, control, addresses, base, partitions: shape.partitions, folder })
     }
 
     /// Starts one more worker, which asks the others to take it in. Returns its number; it has joined
@@ -106,8 +142,8 @@ impl Cluster {
         data(self.folder.path(), worker)
     }
 
-    fn bootstrap(&mut self) -> Result<()> {
-        let line = launch::bootstrap(Uuid::new_v4(), &self.addresses, self.partitions)?;
+    fn bootstrap(&mut self, shape: Shape) -> Result<()> {
+        let line = launch::bootstrap(Uuid::new_v4(), &self.addresses, shape.partitions, shape.workers.min(3))?;
         let (status, output) = process::run(line, self.folder.path(), PATIENCE)?;
         if !status.success() {
             bail!("bootstrap ended with {status}:\n{output}\n{}", self.logs());

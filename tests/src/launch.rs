@@ -86,10 +86,17 @@ pub fn control(address: &str, stores: &[String], memory: &str) -> Result<Line> {
 
 /// The call that makes a cluster of the stores.
 #[allow(missing_docs)]
-pub fn bootstrap(cluster: Uuid, stores: &[String], partitions: u32) -> Result<Line> {
-    let (cluster, partitions) = (cluster.to_string(), partitions.to_string());
-    let stores = stores.join(",");
-    line("bootstrap", &["bootstrap", "--cluster-uuid", &cluster, "--stores", &stores, "--partitions", &partitions])
+pub fn bootstrap(cluster: Uuid, stores: &[String], partitions: u32, copies: u16) -> Result<Line> {
+    let mut line = line("bootstrap", &["bootstrap"])?;
+    for (flag, value) in [
+        ("--cluster-uuid", cluster.to_string()),
+        ("--stores", stores.join(",")),
+        ("--partitions", partitions.to_string()),
+        ("--replication", copies.to_string()),
+    ] {
+        line.arguments.extend([flag.to_owned(), value]);
+    }
+    Ok(line)
 }
 
 /// The tour, to its end.

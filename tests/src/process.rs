@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
+/// Of `/proc/<id>/stat`: Linux counts for programs in hundredths of a second, whatever its own ticks are (`USER_HZ`).
+const MILLIS_PER_TICK: u64 = 10;
+
 /// A command line that can be started again after its process ended.
 #[derive(Clone, Debug)]
 pub struct Line {
@@ -119,6 +122,15 @@ impl Process {
         Ok(())
     }
 
+    /// SIGTERM, and its end in order.
+    ///
+    /// # Errors
+    /// Where it does not run.
+    pub fn end(&mut self) -> Result<()> {
+        self.signal(Signal::TERM)?;
+        self.end_kill()
+    }
+
     /// SIGSTOP: it keeps its sockets and answers nothing.
     ///
     /// # Errors
@@ -151,6 +163,15 @@ impl Process {
     /// Resident memory in bytes, now and at its highest; none where it does not run.
     pub fn memory(&self) -> Option<Memory> {
         memory_of(self.id()?)
+    }
+
+    /// Processor time that it has used, all its threads together; none where it does not run.
+    pub fn processor(&self) -> Option<Duration> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id()?)).ok()?;
+        // The name, in parentheses, may hold spaces; utime and stime are the 14th and 15th fields of all.
+        let ticks = stat.rsplit_once(") ")?.1.split(' ').skip(11).take(2);
+        let ticks: u64 = ticks.map(|ticks| ticks.parse::<u64>().ok()).sum::<Option<u64>>()?;
+        Some(Duration::from_millis(ticks * MILLIS_PER_TICK))
     }
 
     /// The last lines of its output.

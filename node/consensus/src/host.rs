@@ -240,6 +240,11 @@ impl Host {
         group.shutdown().await;
     }
 
+    /// Frames sent to other stores' replicas so far, answers to theirs not counted.
+    pub fn frames_sent(&self) -> u64 {
+        self.0.links.sent()
+    }
+
     /// What [`Host::service`] serves, for a server that decides itself when to serve it.
     pub fn peers(&self) -> PeerService {
         PeerService(self.0.clone())

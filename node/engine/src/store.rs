@@ -248,10 +248,14 @@ impl Store {
         let folder = folder.to_path_buf();
         let verified = tokio::task::spawn_blocking(move || install::verify(&folder, partition)).await;
         let snapshot = verified.map_err(|_| self.0.shared.halted())??;
+        tracing::debug!(part = %partition, "a snapshot was verified");
         let (finished, done) = oneshot::channel();
         self.send(Job::Install { part: partition, snapshot: Box::new(snapshot), finished })?;
         done.await.map_err(|_| self.0.shared.halted())??;
-        Ok(self.checkpoint().await?)
+        tracing::debug!(part = %partition, "a snapshot's rows were written");
+        self.checkpoint().await?;
+        tracing::debug!(part = %partition, "a snapshot's rows are there for good");
+        Ok(())
     }
 
     /// Removes the partition for good: its rows, keys, membership and position, and the tables that

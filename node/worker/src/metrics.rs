@@ -49,6 +49,11 @@ const COMMIT_SECONDS: Definition = counter(
 const APPLY_SECONDS: Definition =
     counter("raft_apply_seconds_total", GROUP, "Time in applying, summed over `raft_apply_batches_total`.");
 const APPLY_BATCHES: Definition = counter("raft_apply_batches_total", GROUP, "Batches of entries applied.");
+const FRAMES: Definition = counter(
+    "raftduck_peer_frames_total",
+    NONE,
+    "Raft's requests sent to other stores: heartbeats, entries, votes, pieces of snapshots.",
+);
 const LOG_SYNCS: Definition = counter("raftduck_log_syncs_total", NONE, "Syncs of the log.");
 const LOG_SYNC_SECONDS: Definition = counter("raftduck_log_sync_seconds_total", NONE, "Time in syncs of the log.");
 const LOG_QUEUE: Definition = gauge("raftduck_log_queue_bytes", NONE, "Bytes that wait to be written to the log.");
@@ -82,6 +87,7 @@ pub const DEFINITIONS: &[Definition] = &[
     COMMIT_SECONDS,
     APPLY_SECONDS,
     APPLY_BATCHES,
+    FRAMES,
     LOG_SYNCS,
     LOG_SYNC_SECONDS,
     LOG_QUEUE,
@@ -149,6 +155,7 @@ fn store(member: &Member, samples: &mut Vec<Sample>) {
     let leaders = member.hosted().iter().filter(|hosted| hosted.is_ready()).count();
     let values = [
         (LEADERS, leaders as f64),
+        (FRAMES, member.host.frames_sent() as f64),
         (LOG_SYNCS, log.syncs as f64),
         (LOG_SYNC_SECONDS, seconds(log.sync_micros)),
         (LOG_QUEUE, log.queue_bytes as f64),

@@ -41,6 +41,8 @@ enum Chore {
         #[arg(long, conflicts_with_all = ["seed", "seeds"])]
         test: bool,
     },
+    /// Measures what clusters without work cost.
+    Idle,
     /// Feeds the decoders mutated bytes.
     Fuzz {
         /// For how long, each target.
@@ -66,18 +68,19 @@ fn main() -> Result<()> {
             simulate::clippy()?;
             cargo(["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"]).checked()
         }
-        Chore::Chaos { minutes } => for_minutes("chaos", minutes),
-        Chore::Scale { minutes } => for_minutes("scale", minutes),
+        Chore::Chaos { minutes } => real_processes("chaos", &["--minutes", &minutes.to_string()]),
+        Chore::Scale { minutes } => real_processes("scale", &["--minutes", &minutes.to_string()]),
         Chore::Simulate { test: true, .. } => simulate::test(),
         Chore::Simulate { seed, seeds, .. } => simulate::run(seed, seeds),
+        Chore::Idle => real_processes("idle", &[]),
         Chore::Fuzz { seconds, target } => fuzz::fuzz(seconds, target.as_deref()),
         Chore::OneDuckdb => one_duckdb::check(&run::target_folder()),
     }
 }
 
 /// One of the long runs with real processes.
-fn for_minutes(binary: &str, minutes: u64) -> Result<()> {
+fn real_processes(binary: &str, args: &[&str]) -> Result<()> {
     // The whole workspace: one package alone could give DuckDB's build other features.
     cargo(["build", "--release", "--workspace", "--bins"]).checked()?;
-    run::Run::new(run::target_folder().join("release").join(binary)).args(["--minutes", &minutes.to_string()]).checked()
+    run::Run::new(run::target_folder().join("release").join(binary)).args(args).checked()
 }

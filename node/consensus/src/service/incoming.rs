@@ -57,6 +57,7 @@ pub(super) fn start(
     let turn = host.incoming.clone().try_acquire_owned().map_err(busy)?;
     let number = host.next_incoming.fetch_add(1, Ordering::Relaxed);
     let folder = host.config.snapshots.join(format!("group-{group}-{number}"));
+    tracing::debug!(%group, "a snapshot is being received");
     let (sender, frames) = mpsc::channel(PIECES);
     tokio::spawn(receive(raft, head, folder, frames, reply, turn));
     Ok(Incoming(sender))

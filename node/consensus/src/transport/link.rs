@@ -35,6 +35,8 @@ pub(crate) struct Links {
     pub(super) stop: watch::Receiver<bool>,
     /// One snapshot at a time leaves a store.
     pub(super) snapshots: Semaphore,
+    /// Frames sent, requests of ours only.
+    pub(super) sent: AtomicU64,
     timing: Timing,
     links: Mutex<HashMap<(StoreId, Class), Arc<Link>>>,
 }
@@ -48,8 +50,12 @@ impl Links {
         book: Arc<dyn AddressBook>,
         stop: watch::Receiver<bool>,
     ) -> Arc<Self> {
-        let (snapshots, links) = (Semaphore::new(1), Mutex::default());
-        Arc::new(Self { cluster, store, credential, book, stop, snapshots, timing, links })
+        let (snapshots, sent, links) = (Semaphore::new(1), AtomicU64::new(0), Mutex::default());
+        Arc::new(Self { cluster, store, credential, book, stop, snapshots, sent, timing, links })
+    }
+
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
     }
 
     pub(crate) fn timing(&self) -> &Timing {
@@ -166,6 +172,7 @@ impl Link {
                     // Nobody waits for the answer any more: a peer that was frozen is not to work
                     // through what was meant for then.
                     if frame.kind == Kind::End as u32 || state.waiting.contains_key(&frame.call) {
+                        self.links.sent.fetch_add(1, Ordering::Relaxed);
                         return Some(frame);
                     }
                 }

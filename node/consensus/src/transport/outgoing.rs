@@ -78,6 +78,7 @@ pub(super) async fn send(
     let began = Instant::now();
     sending.call.send(Kind::SnapshotHead, codec::encode_snapshot_head(&head))?;
     sending.under_way = 1;
+    tracing::debug!(group = %address.group, to = %peer, "a snapshot is being sent");
     let mut hashes = Vec::with_capacity(head.files.len());
     for (number, file) in (0u32..).zip(&head.files) {
         hashes.push(sending.file(number, file, &snapshot).await?);
@@ -86,6 +87,7 @@ pub(super) async fn send(
         sending.acknowledged().await?;
     }
     sending.call.send(Kind::SnapshotEnd, codec::encode_snapshot_end(&hashes))?;
+    tracing::debug!(group = %address.group, to = %peer, "a snapshot was sent");
     let installed = timeout(timing.snapshot_install, sending.call.answer()).await;
     let answer = installed.map_err(|_| CallError::Timeout(timing.snapshot_install))??;
     let vote = codec::decode_snapshot_answer(answer).map_err(CallError::Malformed)?;

@@ -158,6 +158,7 @@ fn export(
     answer: &Answer,
 ) -> Result<Exported, ExportError> {
     let begun = Instant::now();
+    tracing::debug!(%part, "a partition is being exported");
     fs::create_dir(path).map_err(io_at(path))?;
     let folder = Folder(Some(path.to_owned()));
     connection.execute_batch("BEGIN TRANSACTION READ ONLY")?;
