@@ -43,6 +43,12 @@ enum Chore {
     },
     /// Measures what clusters without work cost.
     Idle,
+    /// Measures how long a store with much in it takes to open.
+    Opening {
+        /// What its DuckDB file is to hold first.
+        #[arg(long, default_value_t = 10)]
+        gigabytes: u64,
+    },
     /// Feeds the decoders mutated bytes.
     Fuzz {
         /// For how long, each target.
@@ -72,7 +78,8 @@ fn main() -> Result<()> {
         Chore::Scale { minutes } => real_processes("scale", &["--minutes", &minutes.to_string()]),
         Chore::Simulate { test: true, .. } => simulate::test(),
         Chore::Simulate { seed, seeds, .. } => simulate::run(seed, seeds),
-        Chore::Idle => real_processes("idle", &[]),
+        Chore::Idle => real_processes("measure", &["idle"]),
+        Chore::Opening { gigabytes } => real_processes("measure", &["opening", "--gigabytes", &gigabytes.to_string()]),
         Chore::Fuzz { seconds, target } => fuzz::fuzz(seconds, target.as_deref()),
         Chore::OneDuckdb => one_duckdb::check(&run::target_folder()),
     }
