@@ -1,5 +1,6 @@
 //! `raftduck recover`: what is left of a cluster that lost a majority of its stores, and beginning again from it.
 
+use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -26,7 +27,7 @@ pub async fn run(options: RecoverOptions) -> anyhow::Result<()> {
     let report = recovering.survey()?;
     if let Some(file) = &options.report {
         std::fs::write(file, report.encode()?).with_context(|| format!("cannot write {}", file.display()))?;
-        println!("what store {} holds is in {}", report.store, file.display());
+        say(&format!("what store {} holds is in {}\n", report.store, file.display()))?;
     }
     let mut reports = vec![report];
     for file in &options.with {
@@ -36,17 +37,18 @@ pub async fn run(options: RecoverOptions) -> anyhow::Result<()> {
         Ok(plan) => plan,
         // It was written for the others: alone this store may have nothing to begin with.
         Err(error) if options.report.is_some() && options.apply.is_none() => {
-            println!("no plan with these {} stores: {error}", reports.len());
-            return Ok(());
+            return say(&format!("no plan with what is known of {} stores yet: {error}\n", reports.len()));
         }
         Err(error) => return Err(error.into()),
     };
     let reached = reach(&plan.given_up, &Credential::new(&options.secret.credential(true)?)).await;
-    print!("{}", describe(&plan, &reached));
+    say(&describe(&plan, &reached))?;
     let Some(asked) = &options.apply else {
-        println!("\nNothing is changed yet. To do this, say it on each store that stays, with the same --with:\n");
-        println!("  raftduck recover --data {} --apply {}", options.data.display(), plan.id);
-        return Ok(());
+        let (data, id) = (options.data.display(), &plan.id);
+        return say(&format!(
+            "\nNothing is changed yet. To do this, say it on each store that stays, with the same --with:\n\n  \
+             raftduck recover --data {data} --apply {id}\n"
+        ));
     };
     if *asked != plan.id {
         bail!("nothing is changed: this is plan {}, not {asked}; read it, and say its number", plan.id);
@@ -56,8 +58,7 @@ pub async fn run(options: RecoverOptions) -> anyhow::Result<()> {
         bail!("nothing is changed: {alive} of the stores to be given up answer; end them first, or recover with them");
     }
     recovering.apply(&plan)?;
-    println!("\ndone: {}", next(&plan));
-    Ok(())
+    say(&format!("\ndone: {}\n", next(&plan)))
 }
 
 /// Goes on with a plan that was begun: nothing else is possible with this volume.
@@ -66,8 +67,7 @@ fn finish(recovering: &Recovering, begun: &Plan, options: &RecoverOptions) -> an
         bail!("recovery {} was begun here and not finished: finish it with --apply {}", begun.id, begun.id);
     }
     recovering.apply(begun)?;
-    println!("finished what was begun before: {}", next(begun));
-    Ok(())
+    say(&format!("finished what was begun before: {}\n", next(begun)))
 }
 
 fn add(reports: &mut Vec<Report>, file: &Path) -> anyhow::Result<()> {
@@ -153,8 +153,14 @@ fn meaning(plan: &Plan) -> Vec<String> {
 
 fn next(plan: &Plan) -> String {
     let first = match plan.seeds.len() {
-        1 => "start this store's worker".to_owned(),
-        stores => format!("do the same on the other {} stores that stay, then start their workers", stores - 1),
+        0 | 1 => "start this store's worker",
+        _ => "do the same on every other store that stays, then start their workers",
     };
     format!("{first},\nthen empty ones with --join, until there are enough for all copies. Controls may go on running.")
+}
+
+/// Writes to standard output, which may have been closed: then nothing more is done.
+fn say(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("cannot write to standard output")
 }
