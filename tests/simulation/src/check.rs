@@ -7,7 +7,7 @@ use std::fmt;
 
 use parking_lot::Mutex;
 use raftduck_model::meta::Meta;
-use raftduck_model::{GroupId, LogId, LogIndex, PartitionId, StoreId};
+use raftduck_model::{GroupId, LogId, LogIndex, PartitionId, ReplicaId, StoreId};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use crate::clock;
@@ -59,7 +59,7 @@ struct State {
     /// How far each store's log of a group is on its disk.
     durable: BTreeMap<(StoreId, GroupId), LogId>,
     /// Replicas that were deleted and not looked at yet.
-    removals: Vec<(StoreId, PartitionId)>,
+    removals: Vec<(StoreId, GroupId, ReplicaId)>,
     rows: BTreeMap<PartitionId, Rows>,
 }
 
@@ -246,16 +246,16 @@ impl Check {
         self.0.lock().rows.get(&partition).map_or(0, |rows| rows.newest)
     }
 
-    /// A store has deleted its replica.
-    pub fn removed(&self, store: StoreId, partition: PartitionId) {
+    /// A store has deleted a replica.
+    pub fn removed(&self, store: StoreId, group: GroupId, replica: ReplicaId) {
         let mut state = self.0.lock();
         state.figures.removed += 1;
-        state.note("removed", Some(store), &[partition.0.into()]);
-        state.removals.push((store, partition));
+        state.note("removed", Some(store), &[group.0.into(), replica.0]);
+        state.removals.push((store, group, replica));
     }
 
     /// The deletions since the last call.
-    pub fn take_removals(&self) -> Vec<(StoreId, PartitionId)> {
+    pub fn take_removals(&self) -> Vec<(StoreId, GroupId, ReplicaId)> {
         std::mem::take(&mut self.0.lock().removals)
     }
 }

@@ -26,8 +26,8 @@ const ATTEMPT: Duration = Duration::from_millis(250);
 const READ: Duration = Duration::from_millis(1000);
 /// Between two writes of one writer.
 const PAUSE: Duration = Duration::from_millis(60);
-const WRITERS: u64 = 4;
-const READERS: u64 = 2;
+const WRITERS: u64 = 5;
+const READERS: u64 = 3;
 /// The only table there is.
 const TABLE: u32 = 1;
 
@@ -209,7 +209,7 @@ impl Clients {
     /// Reads every partition once, from as many stores as that takes.
     async fn read(self: Arc<Self>) {
         loop {
-            sleep(self.chance.up_to(2 * PAUSE)).await;
+            sleep(self.chance.up_to(PAUSE)).await;
             let begin = |partition| (partition, self.check.begin_read(PartitionId(partition)));
             let mut left: BTreeMap<u32, usize> = (1..=self.partitions).map(begin).collect();
             for _ in 0..self.stores.len() {

@@ -15,6 +15,8 @@ use crate::seat::Seat;
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(900));
 /// How long most faults last.
 const LASTS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(2500));
+/// How long a process is away that is started again at once. A leader's lease is no longer.
+const BLINK: Duration = Duration::from_millis(350);
 /// No wall clock is off by more: a key is remembered for a day of them.
 const OFF_HOURS: usize = 10;
 
@@ -111,10 +113,19 @@ impl Faults {
         let kind = self.chance.below(100);
         self.check.fault("fault", &[kind as u64, a as u64, b as u64, end.as_millis() as u64]);
         match kind {
-            0..25 => self.crash(sim, a, end),
+            0..15 => self.crash(sim, a, end),
+            // Back before anybody missed it.
+            15..25 => self.crash(sim, a, now + self.chance.up_to(BLINK)),
             // Everything at once: a power cut.
             25..29 => (0..seats.len()).for_each(|number| self.crash(sim, number, end)),
-            29..40 => {
+            29..32 => (0..seats.len()).for_each(|number| self.crash(sim, number, now + self.chance.up_to(BLINK))),
+            // The others elect a leader while the old one can still be asked.
+            32..36 => others.for_each(|other| {
+                sim.partition(name(a), name(other));
+                self.undo.push((end, Undo::Repair(a, other)));
+                *seats[other].leap.lock() = self.chance.between(BLINK, 3 * BLINK);
+            }),
+            36..40 => {
                 sim.partition(name(a), name(b));
                 self.undo.push((end, Undo::Repair(a, b)));
             }

@@ -170,9 +170,7 @@ impl Rows {
     #[allow(clippy::unused_async)] // As the engine's.
     pub async fn remove(&self, partition: PartitionId) -> io::Result<()> {
         let mut images = self.images.lock();
-        if images.now.remove(&partition).is_some() {
-            self.check.removed(self.store, partition);
-        }
+        images.now.remove(&partition);
         images.durable = images.now.clone();
         Ok(())
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, anyhow};
 use raftduck_model::meta::{Meta, PartitionState, Replica};
 use raftduck_model::placement::{Observed, plan};
-use raftduck_model::{LogIndex, PartitionId, StoreId};
+use raftduck_model::{GroupId, LogIndex, ReplicaId, StoreId};
 use turmoil::Sim;
 
 use crate::check::{Check, Figures};
@@ -166,8 +166,8 @@ impl Simulation<'_> {
                 self.known.insert(seat.store, meta);
             }
         }
-        for (store, partition) in self.check.take_removals() {
-            self.look_at_removal(store, partition);
+        for (store, group, replica) in self.check.take_removals() {
+            self.look_at_removal(store, group, replica);
         }
         Ok(())
     }
@@ -178,20 +178,24 @@ impl Simulation<'_> {
         newest.cloned().unwrap_or_default()
     }
 
-    /// 5: what was deleted is on most of those that now vote.
-    fn look_at_removal(&self, store: StoreId, partition: PartitionId) {
+    /// 5: what was deleted is no replica any more, and on most of those that now vote.
+    fn look_at_removal(&self, store: StoreId, group: GroupId, replica: ReplicaId) {
         let meta = self.meta();
-        let Some((voters, _)) = meta.group(partition.group()) else { return };
-        let newest = self.check.newest(partition);
+        let Some((voters, _)) = meta.group(group) else { return };
+        if voters.iter().any(|voter| voter.id == replica) {
+            self.check.fail(format!("5: {store} deletes replica {replica} of group {group}, which still votes"));
+        }
+        let newest = group.partition().map_or(0, |partition| self.check.newest(partition));
         let has = |replica: &&Replica| {
             let seat = self.seats.iter().find(|seat| seat.store == replica.store);
-            seat.and_then(|seat| seat.holds(partition.group())).map_or(0, |last| last.index) >= newest
+            seat.and_then(|seat| seat.holds(group)).map_or(0, |last| last.index) >= newest
         };
         let on = voters.iter().filter(has).count();
         if 2 * on <= voters.len() {
             let of = voters.len();
-            let text =
-                format!("5: {store} deletes partition {partition}, whose entry {newest} is on {on} of {of} voters");
+            let text = format!(
+                "5: {store} deletes a replica of group {group}, whose entry {newest} is on {on} of {of} voters"
+            );
             self.check.fail(text);
         }
     }
@@ -233,7 +237,9 @@ impl Simulation<'_> {
                 hosted.group.applied().filter(|_| hosted.replica == *replica)
             };
             let far: BTreeSet<Option<LogIndex>> = voters.iter().map(applied).collect();
-            if far.len() > 1 || far.contains(&None) {
+            // What was answered a moment ago may wait to be applied everywhere.
+            let newest = group.partition().map_or(0, |partition| self.check.newest(partition));
+            if far.len() > 1 || far.first().is_none_or(|far| far.is_none_or(|far| far.0 < newest)) {
                 unrest.push(format!("group {group} is applied up to {far:?}"));
             }
             let extra = members

@@ -91,7 +91,7 @@ impl Seat {
             store,
             name: format!("store-{number}"),
             rows: Rows::new(store, check.clone(), folder.clone(), chance.clone()),
-            records: Records::new(folder.clone()),
+            records: Records::new(store, check.clone(), folder.clone()),
             check,
             breaks,
             chance,

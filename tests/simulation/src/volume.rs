@@ -10,6 +10,8 @@ use raftduck_model::meta::Replica;
 use raftduck_model::{ClusterId, GroupId, ReplicaId, StoreId};
 use serde::{Deserialize, Serialize};
 
+use crate::check::Check;
+
 /// Nothing fails here.
 pub type VolumeError = io::Error;
 
@@ -29,16 +31,18 @@ pub struct Replicas {
 }
 
 /// As the worker's.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Records {
+    store: StoreId,
+    check: Arc<Check>,
     folder: PathBuf,
     replicas: Arc<Mutex<Option<Replicas>>>,
 }
 
 impl Records {
     /// Those of an empty volume; what is no record is in files below `folder`.
-    pub fn new(folder: PathBuf) -> Self {
-        Self { folder, replicas: Arc::default() }
+    pub fn new(store: StoreId, check: Arc<Check>, folder: PathBuf) -> Self {
+        Self { store, check, folder, replicas: Arc::default() }
     }
 
     pub fn subfolder(&self, name: &str) -> Result<PathBuf, VolumeError> {
@@ -56,7 +60,9 @@ impl Records {
     }
 
     pub fn set_replicas(&self, replicas: &Replicas) -> Result<(), VolumeError> {
-        *self.replicas.lock() = Some(replicas.clone());
+        let before = self.replicas.lock().replace(replicas.clone()).unwrap_or_default();
+        let gone = before.replicas.into_iter().filter(|(group, replica)| replicas.replicas.get(group) != Some(replica));
+        gone.for_each(|(group, replica)| self.check.removed(self.store, group, replica));
         Ok(())
     }
 }
