@@ -31,7 +31,6 @@ enum Wrong {
     AcknowledgeBeforeQuorum,
     ForgetKeys,
     ReadWithoutIndex,
-    LoseSyncedWrites,
 }
 
 impl From<Wrong> for Break {
@@ -40,7 +39,6 @@ impl From<Wrong> for Break {
             Wrong::AcknowledgeBeforeQuorum => Break::AcknowledgeBeforeQuorum,
             Wrong::ForgetKeys => Break::ForgetKeys,
             Wrong::ReadWithoutIndex => Break::ReadWithoutIndex,
-            Wrong::LoseSyncedWrites => Break::LoseSyncedWrites,
         }
     }
 }

@@ -28,8 +28,6 @@ pub enum Break {
     ForgetKeys,
     /// Reads do not ask the leader how far they have to be.
     ReadWithoutIndex,
-    /// A crash loses what the disk said was synced.
-    LoseSyncedWrites,
 }
 
 /// See the module.
@@ -132,10 +130,7 @@ impl Seat {
             disk.fail_sync(0);
             process.log.round();
         }
-        let survivor = match self.breaks {
-            Some(Break::LoseSyncedWrites) if self.chance.percent(50) => MemDisk::new(),
-            _ => disk.crash(|| self.chance.percent(50)),
-        };
+        let survivor = disk.crash(|| self.chance.percent(50));
         *disk = survivor;
         self.rows.crash();
         self.dying.store(false, Ordering::Relaxed);

@@ -48,8 +48,3 @@ fn keys_that_a_restart_forgets_are_noticed() {
 fn reads_that_do_not_ask_how_far_they_have_to_be_are_noticed() {
     is_noticed("read-without-index", " 4: ");
 }
-
-#[test]
-fn disks_that_lose_what_they_said_was_synced_are_noticed() {
-    is_noticed("lose-synced-writes", " 1: ");
-}
