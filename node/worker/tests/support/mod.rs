@@ -270,9 +270,20 @@ impl Workers {
         self.folder(store).with_extension("lost")
     }
 
+    /// Starts it, and again if it ends, as whoever runs a worker does: one that ended by an error lets go of its
+    /// port and its volume a little later, where its process goes on.
     pub async fn restart(&mut self, store: usize) {
+        let deadline = Instant::now() + DEADLINE;
+        let mut why = "nothing".to_owned();
         self.0[store].start();
-        eventually(async || self.watch(store).await.ok_or(format!("store {store} does not come back"))).await;
+        while self.watch(store).await.is_none() {
+            if self.0[store].running.as_ref().is_some_and(JoinHandle::is_finished) {
+                why = self.ends(store).await;
+                self.0[store].start();
+            }
+            assert!(Instant::now() < deadline, "store {store} does not come back; it last ended by {why}");
+            sleep(LOOK).await;
+        }
     }
 
     pub fn client_with_token(&self, store: usize, token: &str) -> rpc::Store {
