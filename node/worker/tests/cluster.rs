@@ -9,7 +9,8 @@ use std::time::Duration;
 use raftduck_model::PartitionId;
 use raftduck_wire::proto::store::{AppendRequest, part_outcome, refused};
 use reqwest::Method;
-use support::{Workers, eventually, key, rows};
+use support::rows::rows;
+use support::{Workers, eventually, key};
 
 const PARTITIONS: u32 = 4;
 

@@ -1,23 +1,18 @@
 //! Workers in this process, and what a control would do with them.
 
+mod admin;
+pub mod rows;
+
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{AsArray, Int64Array, RecordBatch};
-use arrow::datatypes::Int64Type;
-use bytes::Bytes;
-use raftduck_engine::{arrow_schema, batch};
-use raftduck_model::meta::{LEVEL, Meta, MetaCommand, MetaReply};
-use raftduck_model::{Column, ColumnType, KeyDigest, PartitionId, StoreId, Table};
+use raftduck_model::meta::{LEVEL, Meta};
+use raftduck_model::{KeyDigest, StoreId};
 use raftduck_wire::credential::Credential;
-use raftduck_wire::proto::store::{
-    AppendRequest, IdentifyRequest, MetaRequest, PartitionBound, QueryRequest, Role, RowsPart, WatchRequest, Written,
-    meta_response, part_outcome, query_frame,
-};
+use raftduck_wire::proto::store::{IdentifyRequest, Role, WatchRequest};
 use raftduck_wire::rpc;
 use raftduck_worker::{Timing, WorkerConfig, run};
 use tokio::task::JoinHandle;
@@ -161,57 +156,6 @@ impl Workers {
         .await
     }
 
-    /// One call to a store's admin endpoints.
-    pub async fn admin(&self, store: usize, method: reqwest::Method, path: &str) -> (u16, String) {
-        self.admin_with(store, method, path, None).await
-    }
-
-    /// The same, with a JSON body.
-    pub async fn admin_with(
-        &self,
-        store: usize,
-        method: reqwest::Method,
-        path: &str,
-        body: Option<serde_json::Value>,
-    ) -> (u16, String) {
-        let (status, _, text) = self.call(store, method, path, body, true).await;
-        (status, text)
-    }
-
-    /// The same, with the cluster's token or without: the status, the content type, the text.
-    pub async fn call(
-        &self,
-        store: usize,
-        method: reqwest::Method,
-        path: &str,
-        body: Option<serde_json::Value>,
-        token: bool,
-    ) -> (u16, String, String) {
-        let url = format!("http://{}/admin/v1/{path}", self.0[store].address);
-        let client = reqwest::Client::new();
-        let send = async || {
-            let mut request = client.request(method.clone(), &url);
-            if token {
-                request = request.bearer_auth(TOKEN);
-            }
-            body.iter().fold(request, |request, body| request.json(body)).send().await
-        };
-        let response = eventually(send).await;
-        let kind = response.headers().get("content-type").map(|kind| kind.to_str().unwrap().to_owned());
-        (response.status().as_u16(), kind.unwrap_or_default(), response.text().await.unwrap())
-    }
-
-    /// Waits until a store would be permitted to restart: a new leader has not heard of every follower yet.
-    pub async fn wait_permit(&self, through: usize, store: usize) {
-        let path = format!("stores/{}/restart-permit", self.id(store).await);
-        eventually(async || match self.admin(through, reqwest::Method::POST, &path).await {
-            (204, _) => Ok(()),
-            (_, text) => Err(text),
-        })
-        .await;
-        assert_eq!(self.admin(through, reqwest::Method::DELETE, &path).await.0, 204);
-    }
-
     /// The store's `host:port`.
     pub fn address(&self, store: usize) -> String {
         self.0[store].address.to_string()
@@ -304,14 +248,6 @@ impl Workers {
     }
 
     /// Entries that a store keeps of a group's log.
-    pub async fn log_length(&self, store: usize, group: u32) -> u64 {
-        let url = format!("http://{}/metrics", self.0[store].address);
-        let text = reqwest::get(&url).await.unwrap().text().await.unwrap();
-        let line = format!("raft_log_length{{group=\"{group}\"}} ");
-        let value = text.lines().find_map(|found| found.strip_prefix(&line));
-        value.unwrap_or_else(|| panic!("no {line}in {text}")).parse().unwrap()
-    }
-
     async fn leaders(&self) -> BTreeMap<u32, usize> {
         let mut leaders = BTreeMap::new();
         for store in 0..self.0.len() {
@@ -329,105 +265,6 @@ impl Workers {
         .await;
     }
 
-    /// A table of one BIGINT column that is NOT NULL.
-    pub async fn create_table(&self, name: &str) -> Arc<Table> {
-        let columns = vec![Column { name: "v".into(), kind: ColumnType::BigInt, nullable: false, default: None }];
-        let command = MetaCommand::CreateTable { name: name.into(), columns, key: 0, if_not_exists: true };
-        let command: Bytes = serde_json::to_vec(&command).unwrap().into();
-        let ask_all = async || {
-            for store in 0..self.0.len() {
-                let Ok(response) = self.client(store).meta(MetaRequest { command: command.clone() }).await else {
-                    continue;
-                };
-                if let Some(meta_response::Outcome::Reply(reply)) = response.into_inner().outcome {
-                    return Ok(reply);
-                }
-            }
-            Err("no meta leader")
-        };
-        let reply = eventually(ask_all).await;
-        let MetaReply::Table { table } = serde_json::from_slice(&reply).unwrap() else { panic!("{reply:?}") };
-        Arc::new(table)
-    }
-
-    pub fn part(&self, table: &Table, partition: PartitionId, key: KeyDigest, values: &[i64]) -> RowsPart {
-        let values: Vec<Option<i64>> = values.iter().copied().map(Some).collect();
-        RowsPart {
-            partition: partition.0,
-            table: table.id.0,
-            schema_version: table.version.0,
-            key: key.0.to_le_bytes().to_vec().into(),
-            body_digest: 1,
-            rows: values.len() as u32,
-            data: rows(table, &values),
-        }
-    }
-
-    /// Sends one part to one store, once.
-    pub async fn try_send(&self, store: usize, part: RowsPart, wait: Duration) -> part_outcome::Outcome {
-        let request = AppendRequest { parts: vec![part], timeout_ms: wait.as_millis() as u32 };
-        let response = self.client(store).append(request).await.unwrap().into_inner();
-        response.outcomes.into_iter().next().unwrap().outcome.unwrap()
-    }
-
-    /// Sends one part to whoever leads its partition, again and again with the same key, until it
-    /// is written or refused for a reason of its own.
-    pub async fn send(&self, part: RowsPart) -> part_outcome::Outcome {
-        eventually(async || {
-            for store in (0..self.0.len()).filter(|store| self.0[*store].running.is_some()) {
-                let outcome = self.try_send(store, part.clone(), Duration::from_secs(1)).await;
-                let again = match &outcome {
-                    part_outcome::Outcome::NotLeader(_) => true,
-                    part_outcome::Outcome::Refused(refusal) => {
-                        use raftduck_wire::proto::store::refused::Code;
-                        matches!(refusal.code(), Code::UnknownOutcome | Code::SchemaBehind | Code::Busy)
-                    }
-                    part_outcome::Outcome::Written(_) => false,
-                };
-                if !again {
-                    return Ok(outcome);
-                }
-            }
-            Err("nobody takes the rows")
-        })
-        .await
-    }
-
-    pub async fn append(&self, table: &Table, partition: PartitionId, key: KeyDigest, values: &[i64]) -> Written {
-        match self.send(self.part(table, partition, key, values)).await {
-            part_outcome::Outcome::Written(written) => written,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    /// `count(*)` and `sum(v)` over all partitions, asked of one store.
-    pub async fn count_and_sum(&self, store: usize, table: &Table) -> (i64, i64) {
-        let partitions = (1..=self.partitions().await).map(PartitionId);
-        self.ask_of(store, table, partitions).await
-    }
-
-    /// `count(*)` of one partition, asked of one store.
-    pub async fn count_of(&self, store: usize, table: &Table, partition: PartitionId) -> i64 {
-        self.ask_of(store, table, [partition]).await.0
-    }
-
-    async fn ask_of(
-        &self,
-        store: usize,
-        table: &Table,
-        partitions: impl IntoIterator<Item = PartitionId>,
-    ) -> (i64, i64) {
-        let request = QueryRequest {
-            sql: format!("SELECT count(*), coalesce(sum(v), 0)::BIGINT FROM {}", table.name),
-            tables: vec![serde_json::to_vec(table).unwrap().into()],
-            partitions: partitions.into_iter().map(|id| PartitionBound { partition: id.0, least_index: 0 }).collect(),
-            timeout_ms: 10_000,
-            ..QueryRequest::default()
-        };
-        eventually(async || self.ask(store, request.clone()).await.ok_or(format!("store {store} does not answer")))
-            .await
-    }
-
     async fn partitions(&self) -> u32 {
         let mut meta = self.client(self.first_running()).watch(WatchRequest {}).await.unwrap().into_inner();
         let update = meta.message().await.unwrap().unwrap();
@@ -438,33 +275,6 @@ impl Workers {
     fn first_running(&self) -> usize {
         self.0.iter().position(|worker| worker.running.is_some()).unwrap()
     }
-
-    async fn ask(&self, store: usize, request: QueryRequest) -> Option<(i64, i64)> {
-        let mut frames = self.client(store).query(request).await.ok()?.into_inner();
-        let (mut schema, mut answer) = (None, None);
-        while let Some(frame) = frames.message().await.ok()? {
-            match frame.frame? {
-                query_frame::Frame::Start(start) => schema = Some(batch::decode_schema(&start.schema).unwrap()),
-                query_frame::Frame::Batch(bytes) => {
-                    let batch = batch::decode(bytes, schema.as_ref()?).unwrap();
-                    let value = |column: usize| batch.column(column).as_primitive::<Int64Type>().value(0);
-                    answer = Some((value(0), value(1)));
-                }
-                query_frame::Frame::End(_) => return answer,
-                query_frame::Frame::Error(_) => return None,
-            }
-        }
-        None
-    }
-}
-
-/// The bytes of rows of the table that [`Workers::create_table`] makes.
-pub fn rows(table: &Table, values: &[Option<i64>]) -> Bytes {
-    let schema = arrow_schema::of_table(table);
-    let fields = schema.fields().iter().map(|field| Arc::new(field.as_ref().clone().with_nullable(true)));
-    let schema = Arc::new(arrow::datatypes::Schema::new(fields.collect::<Vec<_>>()));
-    let batch = RecordBatch::try_new(schema, vec![Arc::new(Int64Array::from(values.to_vec()))]).unwrap();
-    batch::encode(&batch).unwrap()
 }
 
 pub fn key(partition: u32, number: u32) -> KeyDigest {
