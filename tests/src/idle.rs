@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use raftduck_wire::client::{Client, ClientConfig};
 
 use crate::cluster::{Cluster, Role, Shape};
+use crate::metrics::Metrics;
 
 /// Until what starting a cluster leaves behind is over.
 const SETTLE: Duration = Duration::from_secs(15);
@@ -54,9 +54,7 @@ async fn totals(cluster: &mut Cluster) -> Result<Totals> {
         let process = cluster.process(Role::Worker(worker))?;
         totals.memory += process.memory().context("a worker is gone")?.now;
         totals.processor += process.processor().context("a worker is gone")?.as_secs_f64();
-        let metrics = Client::new(&format!("http://{address}"), ClientConfig::default())?.metrics().await?;
-        let line = metrics.lines().find_map(|line| line.strip_prefix("raftduck_peer_frames_total "));
-        totals.frames += line.context("no count of frames")?.trim().parse::<f64>()?;
+        totals.frames += Metrics::of(address).await?.value("raftduck_peer_frames_total")?;
     }
     Ok(totals)
 }

@@ -5,13 +5,14 @@ use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use raftduck_wire::client::{Client, ClientConfig, Rows, RowsOptions};
+use raftduck_wire::client::{Client, Rows, RowsOptions};
 use raftduck_wire::http::{SqlRequest, media};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::task::JoinSet;
 
 use crate::cluster::{Cluster, Role, Shape};
+use crate::metrics::Metrics;
 
 const CREATE: &str = "CREATE TABLE much (id BIGINT, a UUID, b DOUBLE, c DOUBLE) PARTITIONED BY (id)";
 /// Rows in one request, and requests under way at once.
@@ -91,9 +92,7 @@ async fn insert(client: &Client, batch: u64) -> Result<()> {
 
 /// Bytes of the worker's DuckDB file.
 async fn stored(worker: &str) -> Result<u64> {
-    let metrics = Client::new(&format!("http://{worker}"), ClientConfig::default())?.metrics().await?;
-    let line = metrics.lines().find_map(|line| line.strip_prefix("raftduck_storage_bytes{part=\"rows\"} "));
-    Ok(line.context("no size")?.trim().parse::<f64>()? as u64)
+    Ok(Metrics::of(worker).await?.value("raftduck_storage_bytes{part=\"rows\"}")? as u64)
 }
 
 impl fmt::Display for Opening {

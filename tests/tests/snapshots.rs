@@ -1,13 +1,12 @@
 //! A store that was away for longer than its log is kept comes back by snapshots, whoever is killed at whichever step.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use raftduck_tests::cluster::{Cluster, PATIENCE, Role, Shape};
 use raftduck_tests::load::{Load, LoadConfig};
+use raftduck_tests::metrics::Metrics;
 use raftduck_tests::{check, content, wait};
-use raftduck_wire::client::{Client, ClientConfig};
 
 /// The steps as the logs tell them, in their order: the sender's, the receiver's between them.
 const STEPS: [&str; 9] = [
@@ -29,18 +28,8 @@ const COMMITTED: &str = "raft_commit_index";
 const KEPT: &str = "raft_log_length";
 
 /// What a store that is never away says of its groups.
-async fn metrics(cluster: &Cluster) -> Result<String> {
-    let address = cluster.worker_addresses().get(STAYS).context("no such worker")?;
-    Ok(Client::new(&format!("http://{address}"), ClientConfig::default())?.metrics().await?)
-}
-
-/// A metric of each partition's group, by the group's label.
-fn ends(metrics: &str, name: &str) -> BTreeMap<String, f64> {
-    let values = metrics.lines().filter_map(|line| {
-        let (group, value) = line.strip_prefix(name)?.strip_prefix("{group=\"")?.split_once("\"} ")?;
-        (group != "0").then_some((group.to_owned(), value.parse().ok()?))
-    });
-    values.collect()
+async fn metrics(cluster: &Cluster) -> Result<Metrics> {
+    Metrics::of(cluster.worker_addresses().get(STAYS).context("no such worker")?).await
 }
 
 /// The next line that tells the step, as soon as it is there: the next step is milliseconds away.
@@ -64,11 +53,11 @@ async fn a_kill_at_any_step_of_a_snapshot_loses_nothing() -> Result<()> {
     let load = Load::start(cluster.client(Duration::from_secs(10))?, LoadConfig { seed: 9, ..LoadConfig::default() });
     for step in STEPS {
         cluster.process(AWAY)?.kill()?;
-        let missed = ends(&metrics(&cluster).await?, COMMITTED);
+        let missed = metrics(&cluster).await?.of_partitions(COMMITTED);
         // Of every partition, so that the next snapshot is not long in coming.
         wait::until("the log that it needs is gone", 2 * PATIENCE, async || {
             let now = metrics(&cluster).await.ok()?;
-            let (committed, kept) = (ends(&now, COMMITTED), ends(&now, KEPT));
+            let (committed, kept) = (now.of_partitions(COMMITTED), now.of_partitions(KEPT));
             let gone = |(group, index): (&String, &f64)| {
                 committed.get(group).zip(kept.get(group)).is_some_and(|(last, kept)| last - kept > *index)
             };
