@@ -1,7 +1,7 @@
 //! Openraft's conformance suite over the real log, one group of it for each of its tests.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../tests/common/machine.rs"]
+#[path = "../tests/suite/common/machine.rs"]
 mod machine;
 
 use std::sync::Arc;

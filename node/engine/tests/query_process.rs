@@ -2,6 +2,7 @@
 //! bounds. This program is both ends.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "suite/support/mod.rs"]
 mod support;
 
 use std::process::ExitCode;
