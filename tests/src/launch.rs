@@ -99,6 +99,14 @@ pub fn bootstrap(cluster: Uuid, stores: &[String], partitions: u32, copies: u16)
     Ok(line)
 }
 
+/// What is left on a volume, and with a plan's number the recovery from it.
+#[allow(missing_docs)]
+pub fn recover(data: &Path, apply: Option<&str>) -> Result<Line> {
+    let mut line = line("recover", &["recover", "--data", &data.to_string_lossy()])?;
+    line.arguments.extend(apply.into_iter().flat_map(|plan| ["--apply".to_owned(), plan.to_owned()]));
+    Ok(line)
+}
+
 /// The tour, to its end.
 #[allow(missing_docs)]
 pub fn demo_once(base_port: u16) -> Result<Line> {

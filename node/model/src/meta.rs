@@ -123,7 +123,7 @@ pub struct Replica {
 pub struct Partition {
     /// Its number, from 1.
     pub id: PartitionId,
-    /// Its voters; the first is the one that initialises the group, and is preferred to lead it.
+    /// Its voters; the first is preferred to lead the group.
     pub replicas: Vec<Replica>,
     /// Whether its group was initialised; it is never initialised again.
     pub state: PartitionState,
@@ -136,7 +136,7 @@ pub struct Partition {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PartitionState {
-    /// Its replicas wait for the first of them to initialise the group.
+    /// Its replicas wait for one of them to initialise the group, see [`Meta::creator`].
     Creating,
     /// The group elected a leader once: a replica without its data is lost, not new.
     Created,
@@ -276,6 +276,15 @@ impl Meta {
     /// The partition's entry in the map.
     pub fn partition(&self, id: PartitionId) -> Option<&Partition> {
         self.partitions.get((id.0 as usize).checked_sub(1)?)
+    }
+
+    /// Who initialises the partition's group; none once it is created. Where that store is retired before it is known
+    /// to have done so the next one does it: all of them begin from one membership, which makes the same first entry
+    /// of the log, so that two of them did it is no harm. None of them has lost its log: then it would be another store.
+    pub fn creator(&self, partition: &Partition) -> Option<Replica> {
+        let there = |replica: &&Replica| self.stores.contains_key(&replica.store);
+        let creating = partition.state == PartitionState::Creating;
+        partition.replicas.iter().filter(|_| creating).find(there).copied()
     }
 
     /// The group's voters and what they are on their way to; none for a group that is not there.

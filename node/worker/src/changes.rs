@@ -54,7 +54,8 @@ pub fn next(change: &Change, seen: Seen<'_>) -> Next {
         return settled(members);
     }
     if Some(seen.me) == change.remove {
-        return successor(change, seen).map_or(Next::Wait, Next::HandOver);
+        let stays = |replica: &Replica| members.votes(replica.id) && Some(replica.id) != change.remove;
+        return successor(seen.followers, stays).map_or(Next::Wait, |replica| Next::HandOver(replica.id));
     }
     match change.add {
         Some(replica) if !added && !members.learns(replica.id) => Next::Step(MemberStep::AddLearner(replica)),
@@ -74,15 +75,11 @@ fn settled(members: &Members) -> Next {
     }
 }
 
-/// The voter that is best to lead after this one.
-fn successor(change: &Change, seen: Seen<'_>) -> Option<ReplicaId> {
-    let fit = |follower: &&Follower| {
-        let id = follower.replica.id;
-        seen.members.votes(id)
-            && Some(id) != change.remove
-            && follower.silent_millis.is_some_and(|ms| ms < RECENT_MILLIS)
-    };
-    seen.followers.iter().filter(fit).max_by_key(|follower| follower.matched).map(|follower| follower.replica.id)
+/// Of the followers that are fit and answer, the one with most of the log: the best to lead next.
+pub fn successor(followers: &[Follower], fit: impl Fn(&Replica) -> bool) -> Option<Replica> {
+    let answers = |follower: &&Follower| follower.silent_millis.is_some_and(|ms| ms < RECENT_MILLIS);
+    let fit = followers.iter().filter(answers).filter(|follower| fit(&follower.replica));
+    fit.max_by_key(|follower| follower.matched).map(|follower| follower.replica)
 }
 
 /// Whether a follower answers and has nearly all of the log.

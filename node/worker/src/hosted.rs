@@ -1,17 +1,33 @@
 //! One group's replica on this store, and whether it takes writes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::RwLock;
-use raftduck_consensus::{Group, Role};
+use raftduck_consensus::{Group, Role, Stopped, TransferError};
 use raftduck_model::meta::Replica;
-use raftduck_model::{GroupId, StoreId};
+use raftduck_model::{GroupId, ReplicaId, StoreId};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::leadership::{Applied, Leadership};
 
 /// How soon a leader that could not confirm its term tries again.
-const RETRY: std::time::Duration = std::time::Duration::from_millis(50);
+const RETRY: Duration = Duration::from_millis(50);
+
+/// A replica that has not taken the lead by then takes none.
+const HAND_OVER: Duration = Duration::from_secs(1);
+
+/// Why a leader still leads.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum HandOverError {
+    /// The group cannot hand over.
+    #[error(transparent)]
+    Transfer(#[from] TransferError),
+    /// The other did not begin to lead.
+    #[error("replica {0} did not take the lead in time")]
+    NotTaken(ReplicaId),
+}
 
 /// A running replica; clones share it.
 #[derive(Clone)]
@@ -71,6 +87,21 @@ impl Hosted {
     /// Who leads, as far as this replica knows.
     pub fn leader_store(&self) -> Option<StoreId> {
         self.group.status().borrow().leader.map(|(_, store)| store)
+    }
+
+    /// Gives the lead to `to`, a voter, and waits until this replica leads no more.
+    ///
+    /// # Errors
+    /// Where that has not come about within [`HAND_OVER`], or the group cannot hand over.
+    pub async fn hand_over(&self, to: ReplicaId) -> Result<(), HandOverError> {
+        let mut status = self.group.status();
+        self.group.transfer_leader(to).await?;
+        // Openraft's leader is silent from here on, so asking once more would only prolong that.
+        match timeout(HAND_OVER, status.wait_for(|status| status.role != Role::Leader)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(TransferError::from(Stopped).into()),
+            Err(_) => Err(HandOverError::NotTaken(to)),
+        }
     }
 
     async fn follow(&self, applied: Option<Arc<dyn Applied>>, changed: impl Fn()) {

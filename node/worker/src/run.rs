@@ -5,7 +5,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context;
-use raftduck_consensus::{Follower, Role, TransferError};
+use raftduck_consensus::Role;
+use raftduck_model::meta::Replica;
 use raftduck_wire::credential::OnService;
 use raftduck_wire::proto::store::store_server::StoreServer;
 use raftduck_wire::rpc;
@@ -19,7 +20,9 @@ use tonic::transport::server::TcpIncoming;
 
 use crate::admin;
 use crate::admission;
+use crate::changes::successor;
 use crate::config::WorkerConfig;
+use crate::hosted::HandOverError;
 use crate::joining::Joining;
 use crate::member::Member;
 use crate::peering::PeerGate;
@@ -29,8 +32,6 @@ use crate::volume::Volume;
 /// Handing every led group to another store takes about 25 ms each; a process that is told to end
 /// is given this long for it.
 const HAND_OVER: Duration = Duration::from_secs(10);
-/// A store that has not taken a leader by then takes none.
-const ONE_HAND_OVER: Duration = Duration::from_secs(1);
 /// Open calls may finish this long after the last leader was handed over.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -104,30 +105,24 @@ async fn serve(
         .await
 }
 
-/// Gives every group this store leads to the voter that is furthest.
+/// Gives every group this store leads to another voter.
 async fn hand_over(member: &Arc<Member>) {
     // Where all stores end together, nobody is left to take anything.
     let mut silent = HashSet::new();
     for hosted in member.hosted() {
-        let mut status = hosted.group.status();
         let to = {
+            let status = hosted.group.status();
             let status = status.borrow();
-            let fit = |follower: &&Follower| {
-                status.voters.contains(&follower.replica) && !silent.contains(&follower.replica.store)
-            };
-            let furthest = status.followers.iter().filter(fit).max_by_key(|follower| follower.matched);
-            furthest.filter(|_| status.role == Role::Leader).map(|follower| follower.replica)
+            let fit = |replica: &Replica| status.voters.contains(replica) && !silent.contains(&replica.store);
+            successor(&status.followers, fit).filter(|_| status.role == Role::Leader)
         };
         let Some(to) = to else { continue };
-        let handed = async {
-            hosted.group.transfer_leader(to.id).await?;
-            let _ = status.wait_for(|status| status.role != Role::Leader).await;
-            Ok::<_, TransferError>(())
-        };
-        match timeout(ONE_HAND_OVER, handed).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(group = %hosted.id(), %error, "a leader could not be handed over"),
-            Err(_) => {
+        match hosted.hand_over(to.id).await {
+            Ok(()) => {}
+            Err(HandOverError::Transfer(error)) => {
+                tracing::warn!(group = %hosted.id(), %error, "a leader could not be handed over");
+            }
+            Err(HandOverError::NotTaken(_)) => {
                 tracing::warn!(group = %hosted.id(), to = %to.store, "a store takes no leader");
                 silent.insert(to.store);
             }

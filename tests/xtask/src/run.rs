@@ -22,7 +22,15 @@ pub struct Run(pub Command);
 
 /// Cargo, the one that runs us.
 pub fn cargo<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Run {
-    Run::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())).args(arguments)
+    let mut run = Run::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // What cargo told us of this package. Some build scripts look at these names, and would have their crates (ring,
+    // so rustls, so kube) compiled again each time a chore and a plain cargo follow one another.
+    for (name, _) in std::env::vars_os() {
+        if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|ours| name.to_string_lossy().starts_with(ours)) {
+            run.0.env_remove(name);
+        }
+    }
+    run.args(arguments)
 }
 
 impl Run {

@@ -67,6 +67,17 @@ fn refused(meta: &mut Meta, command: MetaCommand) -> MetaError {
 }
 
 #[test]
+fn a_partition_whose_first_store_is_lost_is_created_by_the_next() {
+    let mut meta = cluster();
+    let creator = |meta: &Meta| meta.creator(meta.partition(PartitionId(1)).unwrap()).map(|replica| replica.store);
+    assert_eq!(creator(&meta), Some(store(1)));
+    meta.apply(MetaCommand::RetireStore { store: store(1) }).unwrap();
+    assert_eq!(creator(&meta), Some(store(2)));
+    meta.apply(MetaCommand::PartitionCreated { partition: PartitionId(1) }).unwrap();
+    assert_eq!(creator(&meta), None);
+}
+
+#[test]
 fn a_bootstrap_places_every_copy_on_a_store_of_its_own_with_an_id_of_its_own() {
     let mut meta = cluster();
     let mut ids: Vec<ReplicaId> = meta.replicas.iter().map(|replica| replica.id).collect();

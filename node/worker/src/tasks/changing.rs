@@ -48,7 +48,7 @@ async fn advance(member: &Arc<Member>, hosted: &Hosted, group: GroupId, change: 
     };
     match next {
         Next::Wait => {}
-        Next::HandOver(to) => match hosted.group.transfer_leader(to).await {
+        Next::HandOver(to) => match hosted.hand_over(to).await {
             Ok(()) => tracing::info!(%group, %to, "this store's replica is to go: another leads"),
             Err(error) => tracing::warn!(%group, %to, %error, "a leader that is to go could not be handed over"),
         },

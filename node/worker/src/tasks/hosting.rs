@@ -83,7 +83,7 @@ async fn open_missing(member: &Arc<Member>, meta: &Meta) -> bool {
                 continue;
             }
         }
-        if let Some(partition) = creating.filter(|partition| partition.replicas.first() == Some(&replica)) {
+        if let Some(partition) = creating.filter(|partition| meta.creator(partition) == Some(replica)) {
             settled &= initialize(member, partition).await;
         }
     }
