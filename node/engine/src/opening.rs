@@ -96,6 +96,10 @@ pub(crate) fn open_file(file: &Path, options: &StoreOptions) -> Result<Opened, F
         spill: Some((&options.spill, options.spill_bytes)),
     })?;
     let path = file.to_string_lossy().replace('\'', "''");
+    // DuckDB passes over a CHECKPOINT where it counts no commits since the last one. It counts those that came while that
+    // one was written, and then sets the count to 0 (`WALFinishCheckpoint` in its `storage_manager.cpp`): so they would be
+    // in no checkpoint, and the log purged of them.
+    connection.execute_batch("PRAGMA force_checkpoint")?;
     connection.execute_batch(&format!("ATTACH '{path}' AS store (RECOVERY_MODE no_wal_writes)"))?;
     system::prepare(&connection)?;
     instance::harden(&connection)?;

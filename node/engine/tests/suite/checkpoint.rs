@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use crate::support::snapshot::copy_folder;
 use crate::support::*;
-use raftduck_engine::{QueryStream, Store, StoreOptions};
+use raftduck_engine::{EntryKind, QueryStream, Store, StoreOptions};
 use raftduck_model::{ColumnType, CommandBody, PartitionId, SchemaVersion, Table};
 use tokio::time::timeout;
 
@@ -70,4 +71,38 @@ async fn a_checkpoint_after_a_table_change_waits_for_older_readers_and_nothing_e
     drop(reader);
     timeout(Duration::from_secs(60), waiting).await.expect("it never comes").unwrap().unwrap();
     assert_eq!(number(&store, "SELECT count(*) FROM events", &[table]).await, i64::from(LAST) - 1);
+}
+
+/// DuckDB passes over a checkpoint where it counts no commits since the last one, and forgets to count those that came
+/// while that one was written. They were said to be in the file, and the log was purged of them.
+#[tokio::test]
+async fn what_is_applied_during_a_checkpoint_is_in_the_next_one() {
+    const ROUNDS: u64 = 6;
+    // Enough that the checkpoint lasts, and less than DuckDB writes by itself.
+    const ROWS: i64 = 100_000;
+    let folder = tempfile::tempdir().unwrap();
+    let (store, table, reader) = read_slowly(folder.path()).await;
+    drop(reader);
+    for round in 0..ROUNDS {
+        let index = 3 + 2 * round;
+        let many =
+            command(1, append(&table, vec![part(u128::from(index), &rows(1_000_000 + ROWS * round as i64, ROWS))]));
+        apply(&store, 1, index, many).await;
+        let under_way = tokio::spawn({
+            let store = store.clone();
+            async move { store.checkpoint().await }
+        });
+        tokio::task::yield_now().await;
+        apply(&store, 1, index + 1, EntryKind::Blank).await;
+        under_way.await.unwrap().unwrap();
+        store.checkpoint().await.unwrap();
+        assert_eq!(checkpointed(&store), Some(index + 1));
+
+        // What kill -9 would leave.
+        let left = tempfile::tempdir().unwrap();
+        copy_folder(&folder.path().join("rows"), &left.path().join("rows"));
+        let again = open(left.path());
+        assert_eq!(again.partition(PartitionId(1)).applied().last.map(|last| last.index), Some(index + 1));
+        again.close();
+    }
 }

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::crash::{self, Victim};
 use crate::support::*;
@@ -26,9 +26,20 @@ fn first(partition: u32, index: u64) -> i64 {
     i64::from(partition) << 40 | (index as i64) << 12
 }
 
+/// The last query of the process that killed this one's predecessor may let go of the file a little after its store is
+/// closed.
 fn open_busy(folder: &Path) -> Store {
-    let options = StoreOptions { checkpoint_rows: 20_000, ..options(folder) };
-    Store::open(&folder.join("rows"), options).unwrap()
+    let patient = Instant::now() + Duration::from_secs(30);
+    loop {
+        let options = StoreOptions { checkpoint_rows: 20_000, ..options(folder) };
+        match Store::open(&folder.join("rows"), options) {
+            Ok(store) => return store,
+            Err(error) if format!("{error:?}").contains("Could not set lock") && Instant::now() < patient => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Err(error) => panic!("{error:?}"),
+        }
+    }
 }
 
 /// The child: goes on from wherever each partition is, as after a restart the log does, and asks
