@@ -1,8 +1,6 @@
 //! `raftduck-operator`. Today it only prints the definition of its resource.
 
 use clap::{Parser, Subcommand};
-use kube::CustomResourceExt;
-use raftduck_operator_api::AnalyticsCluster;
 
 /// Raftduck's Kubernetes operator.
 #[derive(Parser)]
@@ -26,7 +24,7 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn definition() -> anyhow::Result<String> {
-    Ok(serde_yaml::to_string(&AnalyticsCluster::crd())?)
+    Ok(serde_yaml::to_string(&raftduck_operator_api::definition())?)
 }
 
 #[cfg(test)]
