@@ -127,11 +127,7 @@ async fn ask(store: Store) {
 
 #[tokio::main]
 async fn main() {
-    // `cargo bench` adds that word.
-    let mut arguments = std::env::args()
-        .skip(1)
-        .filter(|word| word != "--bench")
-        .map(|argument| argument.parse::<u64>().expect("a number"));
+    let mut arguments = support::arguments();
     let seconds = arguments.next().unwrap_or(30);
     let count = arguments.next().unwrap_or(100) as i64;
     let heavy = arguments.next().unwrap_or(0);

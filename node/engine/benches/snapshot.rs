@@ -50,11 +50,7 @@ fn report(what: &str, rows: i64, began: Instant) {
 
 #[tokio::main]
 async fn main() {
-    // `cargo bench` adds that word.
-    let mut arguments = std::env::args()
-        .skip(1)
-        .filter(|word| word != "--bench")
-        .map(|argument| argument.parse::<u64>().expect("a number"));
+    let mut arguments = support::arguments();
     let entries = arguments.next().unwrap_or(2) * 1_000_000 / ENTRY_ROWS as u64;
     let memory = arguments.next().unwrap_or(512);
     let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

@@ -1,4 +1,4 @@
-//! What the benches fill a store with.
+//! What the benches are told, and what they fill a store with.
 
 use std::sync::Arc;
 
@@ -9,6 +9,11 @@ use raftduck_model::{
     Append, BodyDigest, Column, ColumnType, Command, CommandBody, KeyDigest, LogTime, Part, SchemaVersion, Table,
     TableId,
 };
+
+/// The numbers on the command line, without the word that `cargo bench` adds.
+pub fn arguments() -> impl Iterator<Item = u64> {
+    std::env::args().skip(1).filter(|word| word != "--bench").map(|word| word.parse().expect("a number"))
+}
 
 pub fn table() -> Table {
     let column = |name: &str, kind| Column { name: name.into(), kind, nullable: true, default: None };
