@@ -293,7 +293,7 @@ impl Cluster {
     /// The Secret and the key with the clients' tokens.
     pub fn token_secret(&self) -> (SecretName, &str) {
         match &self.tokens {
-            Tokens::Made => (self.name.tokens(), "tokens"),
+            Tokens::Made => (self.name.tokens(), api::TOKENS_KEY),
             Tokens::Given { secret, key } => (secret.clone(), key),
         }
     }

@@ -101,6 +101,9 @@ pub enum PodMonitoring {
     Never,
 }
 
+/// The key of the Secret with the clients' tokens, where nobody says another.
+pub const TOKENS_KEY: &str = "tokens";
+
 fn key() -> String {
-    "tokens".to_owned()
+    TOKENS_KEY.to_owned()
 }

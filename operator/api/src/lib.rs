@@ -16,7 +16,7 @@ mod schema;
 mod status;
 mod workers;
 
-pub use access::{Adopt, Auth, Bootstrap, Monitoring, NewCluster, PodMonitoring, Reserved, SecretKey};
+pub use access::{Adopt, Auth, Bootstrap, Monitoring, NewCluster, PodMonitoring, Reserved, SecretKey, TOKENS_KEY};
 pub use cluster::{AnalyticsCluster, AnalyticsClusterSpec, DesiredState, PullPolicy, PullSecret};
 pub use control::{ClientService, Control, IngressSpec, ServiceType};
 pub use schema::Resources;

@@ -1,9 +1,7 @@
 //! The gateways, and how clients reach them.
 
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
-use k8s_openapi::api::core::v1::{
-    Container, Lifecycle, LifecycleHandler, PodSpec, PodTemplateSpec, Service, ServiceSpec, SleepAction,
-};
+use k8s_openapi::api::core::v1::{Container, Lifecycle, LifecycleHandler, PodSpec, Service, ServiceSpec, SleepAction};
 use k8s_openapi::api::networking::v1::{
     HTTPIngressPath, HTTPIngressRuleValue, Ingress, IngressBackend, IngressRule, IngressServiceBackend, IngressSpec,
     IngressTLS, ServiceBackendPort,
@@ -43,13 +41,7 @@ pub fn deployment(to: &Builder) -> Deployment {
                     max_unavailable: Some(IntOrString::Int(0)),
                 }),
             }),
-            template: PodTemplateSpec {
-                metadata: Some(ObjectMeta {
-                    labels: Some(to.labels(Some(Component::Control))),
-                    ..ObjectMeta::default()
-                }),
-                spec: Some(pod_spec(to)),
-            },
+            template: to.template(Component::Control, pod_spec(to)),
             ..DeploymentSpec::default()
         }),
         status: None,

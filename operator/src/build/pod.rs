@@ -2,11 +2,12 @@
 
 use k8s_openapi::api::core::v1::{
     Capabilities, ContainerPort, EmptyDirVolumeSource, HTTPGetAction, KeyToPath, LocalObjectReference,
-    PodSecurityContext, PodSpec, Probe, SeccompProfile, SecretVolumeSource, SecurityContext, ServicePort,
-    TopologySpreadConstraint, Volume, VolumeMount,
+    PodSecurityContext, PodSpec, PodTemplateSpec, Probe, SeccompProfile, SecretVolumeSource, SecurityContext,
+    ServicePort, TopologySpreadConstraint, Volume, VolumeMount,
 };
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use raftduck_operator_api::PullPolicy;
+use raftduck_operator_api::{PullPolicy, Spread};
 
 use super::Builder;
 use super::labels::Component;
@@ -66,9 +67,15 @@ impl Builder<'_> {
         }
     }
 
+    /// The pods of one component, as whatever makes them is told.
+    pub fn template(&self, component: Component, spec: PodSpec) -> PodTemplateSpec {
+        let metadata = ObjectMeta { labels: Some(self.labels(Some(component))), ..ObjectMeta::default() };
+        PodTemplateSpec { metadata: Some(metadata), spec: Some(spec) }
+    }
+
     fn on_few_nodes(&self, component: Component) -> &'static str {
         match (component, self.cluster.workers.spread) {
-            (Component::Worker, raftduck_operator_api::Spread::Required) => "DoNotSchedule",
+            (Component::Worker, Spread::Required) => "DoNotSchedule",
             _ => "ScheduleAnyway",
         }
     }

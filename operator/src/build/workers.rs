@@ -7,7 +7,7 @@ use k8s_openapi::api::apps::v1::{
 };
 use k8s_openapi::api::core::v1::{
     Container, EnvVar, EnvVarSource, ObjectFieldSelector, PersistentVolumeClaim, PersistentVolumeClaimSpec, PodSpec,
-    PodTemplateSpec, Service, ServiceSpec, VolumeMount, VolumeResourceRequirements,
+    Service, ServiceSpec, VolumeMount, VolumeResourceRequirements,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -63,13 +63,7 @@ pub fn stateful_set(to: &Builder) -> StatefulSet {
                 when_scaled: keep(),
             }),
             selector: to.pods(Some(Component::Worker)),
-            template: PodTemplateSpec {
-                metadata: Some(ObjectMeta {
-                    labels: Some(to.labels(Some(Component::Worker))),
-                    ..ObjectMeta::default()
-                }),
-                spec: Some(pod_spec(to)),
-            },
+            template: to.template(Component::Worker, pod_spec(to)),
             volume_claim_templates: Some(vec![claim(to)]),
             ..StatefulSetSpec::default()
         }),
