@@ -12,7 +12,7 @@ use raftduck_model::placement::{Leadership, Observed, Transfer, plan, spread_lea
 use raftduck_model::{GroupId, StoreId};
 use raftduck_wire::proto::store::{GroupStatus, Role, TransferLeaderRequest, WatchRequest};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::member::Member;
 
@@ -54,6 +54,7 @@ async fn lead(member: &Arc<Member>) {
     let mut watched = BTreeSet::new();
     // Since this store leads: its predecessor's patience is not known to it.
     let mut heard = BTreeMap::new();
+    let mut meta = member.meta.clone();
     // Dropped with this function: the watching ends with the leading.
     let mut watchers = JoinSet::new();
     while leads_meta(member) {
@@ -63,7 +64,11 @@ async fn lead(member: &Arc<Member>) {
                 watchers.spawn(watch(member.clone(), store, reports.clone()));
             }
         }
-        tokio::time::sleep(ROUND).await;
+        let round = Instant::now() + ROUND;
+        // A change that has ended makes room for the next one at once, a store that came or goes waits for none.
+        while let Ok(Ok(())) = timeout_at(round, meta.changed()).await {
+            place(member, &reports, &mut heard).await;
+        }
         place(member, &reports, &mut heard).await;
         let transfers = {
             let reports = reports.lock();
