@@ -1,6 +1,14 @@
-//! `raftduck-operator`. Today it only prints the definition of its resource.
+//! `raftduck-operator`: runs the operator, or prints the definition of its resource.
 
-use clap::{Parser, Subcommand};
+use std::net::SocketAddr;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand, ValueEnum};
+use kube::Client;
+use raftduck_operator::names::Namespace;
+use raftduck_operator::run::{Settings, run};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
 
 /// Raftduck's Kubernetes operator.
 #[derive(Parser)]
@@ -14,13 +22,70 @@ struct Cli {
 enum Command {
     /// Prints the CustomResourceDefinition as YAML: what `crds/` holds.
     Crd,
+    /// Runs the operator, in a pod or, for trying it out, beside a kubeconfig.
+    Run(Box<Run>),
+}
+
+#[derive(clap::Args)]
+struct Run {
+    /// The namespace it runs in: its lease is there.
+    #[arg(long, env = "POD_NAMESPACE", default_value = "default")]
+    namespace: String,
+    /// Its name among several operators.
+    #[arg(long, env = "POD_NAME", default_value = "raftduck-operator")]
+    name: String,
+    /// Look at these namespaces only; all of them where none is named.
+    #[arg(long, env = "WATCH_NAMESPACES", value_delimiter = ',')]
+    watch_namespaces: Vec<String>,
+    /// Where probes and metrics are served.
+    #[arg(long, env = "LISTEN", default_value = "0.0.0.0:8080")]
+    listen: SocketAddr,
+    /// What is logged, such as info or raftduck_operator=debug.
+    #[arg(long, env = "LOG", default_value = "info")]
+    log: EnvFilter,
+    /// How it is logged.
+    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
 }
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Crd => print!("{}", definition()?),
+        Command::Run(arguments) => operate(*arguments)?,
     }
     Ok(())
+}
+
+#[tokio::main]
+async fn operate(arguments: Run) -> anyhow::Result<()> {
+    let log = tracing_subscriber::fmt().with_env_filter(arguments.log).with_writer(std::io::stderr);
+    match arguments.log_format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
+    let namespace = |name: &String| Namespace::new(name).with_context(|| format!("the namespace {name:?}"));
+    let watched = arguments.watch_namespaces.iter().filter(|name| !name.is_empty()).map(namespace);
+    let settings = Settings {
+        namespace: namespace(&arguments.namespace)?,
+        watched: watched.collect::<anyhow::Result<_>>()?,
+        identity: arguments.name,
+        listen: arguments.listen,
+    };
+    let client = Client::try_default().await.context("finding Kubernetes: run in a pod, or set KUBECONFIG")?;
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let stop = async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+    };
+    run(client, settings, stop).await
 }
 
 fn definition() -> anyhow::Result<String> {

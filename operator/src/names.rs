@@ -137,6 +137,12 @@ impl ClusterName {
         PodName(format!("{}-{ordinal}", self.stateful_set()))
     }
 
+    /// The ordinal of the worker pod called `pod`; none where it is no worker of this cluster.
+    pub fn ordinal(&self, pod: &str) -> Option<u8> {
+        let ordinal = pod.rsplit('-').next()?.parse().ok()?;
+        (self.worker(ordinal).0 == pod).then_some(ordinal)
+    }
+
     /// The claim of the worker of that ordinal, as the StatefulSet names it.
     pub fn claim(&self, ordinal: u8) -> ClaimName {
         ClaimName(format!("{DATA_VOLUME}-{}", self.worker(ordinal)))

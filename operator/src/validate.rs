@@ -13,6 +13,7 @@ use raftduck_operator_api::{
 };
 use uuid::Uuid;
 
+use crate::build::STORE_PORT;
 use crate::names::{BadName, ClusterName, Namespace, SecretName};
 use crate::quantity::{BadBytes, Bytes};
 
@@ -39,6 +40,8 @@ pub struct Cluster {
     pub desired_state: DesiredState,
     /// Whether nothing is to be changed.
     pub paused: bool,
+    /// The level that the cluster is to be raised to.
+    pub level: Option<u32>,
     /// Where the rows come from at the beginning.
     pub origin: Origin,
     /// The clients' tokens.
@@ -283,11 +286,29 @@ impl Cluster {
             replication_factor: replication_factor(spec.replication_factor, workers.replicas)?,
             desired_state: spec.desired_state,
             paused: spec.paused,
+            level: spec.level.map(|level| parts::within("spec.level", level, 1, i32::MAX)).transpose()?,
             origin: parts::origin(spec.bootstrap.as_ref())?,
             tokens: parts::tokens(&spec.auth)?,
             monitoring: parts::monitoring(&spec.monitoring)?,
             workers,
         })
+    }
+
+    /// The address of the store on the pod called `pod`, below the headless Service.
+    pub fn store_address(&self, pod: &str) -> String {
+        format!("{pod}.{}.{}.svc:{STORE_PORT}", self.name.workers_service(), self.namespace)
+    }
+
+    /// The address of the store of the worker of that ordinal.
+    pub fn worker_address(&self, ordinal: u8) -> String {
+        self.store_address(&self.name.worker(ordinal).to_string())
+    }
+
+    /// The ordinal of the worker whose address that is.
+    pub fn ordinal_at(&self, address: &str) -> Option<u8> {
+        let pod = address.split('.').next()?;
+        let ordinal = self.name.ordinal(pod)?;
+        (self.worker_address(ordinal) == address).then_some(ordinal)
     }
 
     /// The Secret and the key with the clients' tokens.

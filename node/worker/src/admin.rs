@@ -13,16 +13,19 @@ use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use raftduck_consensus::Role;
 use raftduck_model::meta::{MetaCommand, MetaError};
-use raftduck_model::{ClusterId, StoreId};
+use raftduck_model::{ClusterId, GroupId, StoreId};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use self::extract::Body;
 use crate::bootstrap::{self, BootstrapError, bootstrap};
+use crate::hosted::Hosted;
 use crate::joining::Joining;
 use crate::metrics;
 use crate::service::MemberSlot;
+use crate::space::Space;
 
 /// For a command to the meta group.
 const META: Duration = Duration::from_secs(10);
@@ -66,14 +69,29 @@ struct Identity {
     cluster: Option<ClusterId>,
     level: u32,
     version: &'static str,
+    /// Groups that it leads, the meta group among them.
+    leads: usize,
+    leads_meta: bool,
+    /// How full the volume is: `enough`, `tight` (rows are refused) or `full` (nothing is acknowledged).
+    space: &'static str,
 }
 
 async fn identity(State(admin): State<Admin>) -> Json<Identity> {
+    let member = admin.member.get();
+    let leads = |hosted: &Hosted| hosted.group.status().borrow().role == Role::Leader;
+    let led = member.map(|member| member.hosted().iter().filter(|hosted| leads(hosted)).count());
     Json(Identity {
         store: admin.joining.store(),
         cluster: admin.joining.membership().map(|membership| membership.cluster),
         level: admin.joining.config().level,
         version: env!("CARGO_PKG_VERSION"),
+        leads: led.unwrap_or_default(),
+        leads_meta: member.and_then(|member| member.group(GroupId::META)).is_some_and(|meta| leads(&meta)),
+        space: match member.map_or(Space::Enough, |member| *member.space.borrow()) {
+            Space::Enough => "enough",
+            Space::Tight => "tight",
+            Space::Full => "full",
+        },
     })
 }
 

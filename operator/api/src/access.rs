@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// Who may ask.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Auth {
     /// The Secret with the clients' tokens, one `token role` a line, which control reads again when it changes; the
     /// operator makes one where absent.
@@ -18,7 +18,6 @@ pub struct Auth {
 
 /// A key of a Secret in the cluster's namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct SecretKey {
     /// The Secret's name.
     #[schemars(length(min = 1, max = 253))]
@@ -31,7 +30,7 @@ pub struct SecretKey {
 
 /// Where the rows come from at the beginning: exactly one of these.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new(
         "(has(self.new) ? 1 : 0) + (has(self.adopt) ? 1 : 0) + (has(self.restore) ? 1 : 0) + \
@@ -58,12 +57,11 @@ pub struct Bootstrap {
 
 /// A new cluster; there is nothing to say about it yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct NewCluster {}
 
 /// A cluster whose volumes are there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Adopt {
     /// Its UUID, as its claims' label `raftduck.io/cluster-uuid` says.
     #[schemars(regex(pattern = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"))]
@@ -72,12 +70,11 @@ pub struct Adopt {
 
 /// A name that a later release gives a meaning; refused until then.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Reserved {}
 
 /// Who may scrape, and by what.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Monitoring {
     /// Whether a PodMonitor is made.
     #[serde(default)]

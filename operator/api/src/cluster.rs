@@ -54,7 +54,7 @@ use crate::{AnalyticsClusterStatus, Auth, Bootstrap, Control, Monitoring, Reserv
     printcolumn(name = "Endpoint", type_ = "string", json_path = ".status.endpoint"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("self.replicationFactor <= self.workers.replicas")
         .message(Message::Expression(
@@ -108,6 +108,11 @@ pub struct AnalyticsClusterSpec {
     /// While true the operator changes nothing, and only says what it sees.
     #[serde(default)]
     pub paused: bool,
+    /// The level that everything on disk and on the wire goes by, raised once every worker's release knows it; after
+    /// that an older release is refused. It stays as it is where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub level: Option<i32>,
     /// Where the rows come from at the beginning; a new cluster, or the volumes that are there, where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bootstrap: Option<Bootstrap>,
@@ -145,7 +150,6 @@ pub enum PullPolicy {
 
 /// A Secret with which the image is fetched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct PullSecret {
     /// Its name, in the cluster's namespace.
     #[schemars(length(min = 1, max = 253))]

@@ -10,7 +10,7 @@ use crate::schema::{Resources, tolerations};
 
 /// The gateways that take rows and SQL.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Control {
     /// How many.
     #[serde(default = "replicas")]
@@ -54,7 +54,7 @@ impl Default for Control {
 
 /// The Service that clients use.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct ClientService {
     /// Its type.
     #[serde(default, rename = "type")]
@@ -78,7 +78,7 @@ pub enum ServiceType {
 
 /// An Ingress before control.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct IngressSpec {
     /// The host name that clients use.
     #[schemars(length(min = 1, max = 253))]

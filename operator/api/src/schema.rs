@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a container asks for and what it may take, as in a pod.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Resources {
     /// What the scheduler sets aside: cpu, memory, ephemeral-storage.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

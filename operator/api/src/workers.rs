@@ -11,7 +11,7 @@ use crate::schema::{Resources, tolerations};
 
 /// The processes that hold the rows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Workers {
     /// How many. Nothing else decides the cluster's size.
     #[serde(default = "replicas")]
@@ -52,7 +52,7 @@ pub enum Spread {
 
 /// Shares within a worker; its own defaults where absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Settings {
     /// DuckDB's memory, such as 2Gi; a quarter of the memory limit where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -78,7 +78,7 @@ pub struct Settings {
 
 /// A worker's volume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new(
         "has(self.className) == has(oldSelf.className) && \

@@ -71,9 +71,9 @@ fn policy(
 }
 
 /// Everybody, where `from` is none.
-fn allow(port: i32, from: Option<Vec<NetworkPolicyPeer>>) -> NetworkPolicyIngressRule {
+fn allow(port: u16, from: Option<Vec<NetworkPolicyPeer>>) -> NetworkPolicyIngressRule {
     let port = NetworkPolicyPort {
-        port: Some(IntOrString::Int(port)),
+        port: Some(IntOrString::Int(i32::from(port))),
         protocol: Some(TCP.to_owned()),
         ..NetworkPolicyPort::default()
     };

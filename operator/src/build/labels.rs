@@ -9,6 +9,18 @@ use crate::names::ClusterName;
 
 /// The label of claims and of the identity's ConfigMap: whose data this is.
 pub const CLUSTER_UUID: &str = "raftduck.io/cluster-uuid";
+/// The annotation of the identity's ConfigMap: for which resource it was made.
+pub const RESOURCE_UID: &str = "raftduck.io/resource-uid";
+/// The annotation of the identity's ConfigMap: the stores were told that they are a cluster.
+pub const BOOTSTRAPPED: &str = "raftduck.io/bootstrapped";
+/// The annotation of the identity's ConfigMap: whether volumes were there before it.
+pub const ADOPTED: &str = "raftduck.io/adopted";
+/// The annotation of a claim whose store was given up.
+pub const RETIRED: &str = "raftduck.io/retired";
+/// The annotation of every object: the hash of what was applied last.
+pub const APPLIED: &str = "raftduck.io/applied";
+/// The label of nodes that names their zone.
+pub const ZONE: &str = "topology.kubernetes.io/zone";
 /// The label by which Kubernetes names a namespace.
 pub const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 /// What the operator's own pods are called, wherever they run.

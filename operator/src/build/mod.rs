@@ -8,13 +8,21 @@ use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::core::DynamicObject;
+use kube::Resource;
+use kube::core::{ApiResource, DynamicObject};
+use serde::Serialize;
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::names::Namespace;
 use crate::validate::Cluster;
 
 pub mod labels;
+pub mod secrets;
+
+pub use identity::UUID_KEY;
+pub use monitor::kind as pod_monitor_kind;
+pub use pod::{CREDENTIAL, HTTP_PORT, STORE_PORT};
 
 mod access;
 mod control;
@@ -32,6 +40,8 @@ pub const TEMPLATE_REVISION: i32 = 1;
 pub struct Surroundings {
     /// The cluster's UUID.
     pub cluster_uuid: Uuid,
+    /// Whether its volumes were there before anything said which cluster this is.
+    pub adopted: bool,
     /// The resource, as its objects name their owner.
     pub owner: OwnerReference,
     /// Where the operator runs, whose pods must reach the workers.
@@ -74,6 +84,44 @@ pub struct Objects {
     pub policies: [NetworkPolicy; 2],
     /// For Prometheus' operator; to be applied only where its kind is known.
     pub pod_monitor: Option<DynamicObject>,
+}
+
+/// An object as it is sent.
+pub type Sent = (ApiResource, Value);
+
+impl Objects {
+    /// Those that are there once the cluster's UUID is known, in the order in which they are needed.
+    ///
+    /// # Errors
+    /// Where an object is no JSON.
+    pub fn to_send(&self) -> serde_json::Result<Vec<Sent>> {
+        let mut sent = Vec::new();
+        for account in &self.accounts {
+            sent.push(as_sent(account)?);
+        }
+        for policy in &self.policies {
+            sent.push(as_sent(policy)?);
+        }
+        for budget in &self.budgets {
+            sent.push(as_sent(budget)?);
+        }
+        sent.push(as_sent(&self.workers_service)?);
+        sent.push(as_sent(&self.client_service)?);
+        sent.push(as_sent(&self.stateful_set)?);
+        sent.push(as_sent(&self.deployment)?);
+        if let Some(ingress) = &self.ingress {
+            sent.push(as_sent(ingress)?);
+        }
+        Ok(sent)
+    }
+}
+
+/// An object of Kubernetes' own kinds, as it is sent.
+///
+/// # Errors
+/// Where it is no JSON.
+pub fn as_sent<K: Resource<DynamicType = ()> + Serialize>(object: &K) -> serde_json::Result<Sent> {
+    Ok((ApiResource::erase::<K>(&()), serde_json::to_value(object)?))
 }
 
 /// The objects of `cluster`.

@@ -15,15 +15,15 @@ use crate::names::SecretName;
 use crate::validate::Placement;
 
 /// Where a worker listens for stores, control, the operator and scrapers.
-pub const STORE_PORT: i32 = 8081;
+pub const STORE_PORT: u16 = 8081;
 /// That port's name.
 pub const STORE: &str = "store";
 /// Where control listens for clients.
-pub const HTTP_PORT: i32 = 8080;
+pub const HTTP_PORT: u16 = 8080;
 /// That port's name.
 pub const HTTP: &str = "http";
 /// Where control serves its metrics without a token.
-pub const METRICS_PORT: i32 = 9090;
+pub const METRICS_PORT: u16 = 9090;
 /// That port's name.
 pub const METRICS: &str = "metrics";
 
@@ -100,16 +100,9 @@ impl Builder<'_> {
         self.cluster.image.pull.map(|policy| text(policy).to_owned())
     }
 
-    /// The name below the headless Service, and the port, of the pod called `pod`.
-    pub fn store_address(&self, pod: &str) -> String {
-        let cluster = self.cluster;
-        format!("{pod}.{}.{}.svc:{STORE_PORT}", cluster.name.workers_service(), cluster.namespace)
-    }
-
     /// Stores that are there as long as any is.
     pub fn seeds(&self) -> String {
-        let address = |ordinal| self.store_address(&self.cluster.name.worker(ordinal).to_string());
-        (0..SEEDS).map(address).collect::<Vec<_>>().join(",")
+        (0..SEEDS).map(|ordinal| self.cluster.worker_address(ordinal)).collect::<Vec<_>>().join(",")
     }
 
     /// The cluster's credential, as a volume.
@@ -176,16 +169,21 @@ pub fn confined() -> SecurityContext {
 pub const TCP: &str = "TCP";
 
 /// A named port of a container.
-pub fn port(name: &str, number: i32) -> ContainerPort {
+pub fn port(name: &str, number: u16) -> ContainerPort {
     let protocol = Some(TCP.to_owned());
-    ContainerPort { name: Some(name.to_owned()), container_port: number, protocol, ..ContainerPort::default() }
+    ContainerPort {
+        name: Some(name.to_owned()),
+        container_port: i32::from(number),
+        protocol,
+        ..ContainerPort::default()
+    }
 }
 
 /// The same port of a Service.
-pub fn service_port(name: &str, number: i32) -> ServicePort {
+pub fn service_port(name: &str, number: u16) -> ServicePort {
     ServicePort {
         name: Some(name.to_owned()),
-        port: number,
+        port: i32::from(number),
         protocol: Some(TCP.to_owned()),
         target_port: Some(IntOrString::String(name.to_owned())),
         ..ServicePort::default()

@@ -17,6 +17,7 @@ fn read(text: &str) -> (Cluster, Surroundings) {
     resource.metadata.uid = Some("7d5f8f3c-0000-4000-8000-000000000001".into());
     let cluster = Cluster::read(&resource).unwrap();
     let around = Surroundings {
+        adopted: false,
         cluster_uuid: "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap(),
         owner: owner(&resource),
         operator_namespace: Namespace::new("raftduck-system").unwrap(),

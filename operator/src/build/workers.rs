@@ -130,7 +130,7 @@ fn args(to: &Builder) -> Vec<String> {
         Component::Worker.text().to_owned(),
         format!("--data={FOLDER}"),
         format!("--listen=0.0.0.0:{STORE_PORT}"),
-        format!("--advertise={}", to.store_address("$(POD_NAME)")),
+        format!("--advertise={}", to.cluster.store_address("$(POD_NAME)")),
         format!("--join={}", to.seeds()),
         pod::credential_flag(),
         "--log-format=json".to_owned(),

@@ -30,6 +30,12 @@ impl Transcript<'_> {
                 if let Some(epoch) = value.get_mut("epoch") {
                     *epoch = json!("<epoch>");
                 }
+                // Nor who was elected, or how full this machine is.
+                for one in ["leads", "leads_meta", "space"] {
+                    if let Some(said) = value.get_mut(one) {
+                        *said = json!(format!("<{one}>"));
+                    }
+                }
                 serde_json::to_string_pretty(&value).unwrap()
             }
             Err(_) => answer.to_owned(),

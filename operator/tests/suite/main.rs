@@ -1,0 +1,6 @@
+//! The operator against scripted stores: first purely, then through a real API server.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod deciding;
+mod stores;
