@@ -25,6 +25,8 @@ pub enum Applied {
     Written,
     /// It belongs to somebody else, and was left alone.
     Foreign,
+    /// It is not what it was when what it should be was decided.
+    Overtaken,
     /// It belonged to a resource of this name that was deleted, and is about to go; or it is on its way out itself.
     Leaving,
 }
@@ -47,11 +49,26 @@ impl Applier<'_> {
     /// # Errors
     /// Where the API server does not answer, or refuses it.
     pub async fn apply(&self, kind: &ApiResource, object: Value) -> kube::Result<Applied> {
+        self.write(kind, object, None).await
+    }
+
+    /// As [`Self::apply`], only where the object's spec is still of the generation that was seen; none where it was not
+    /// there. What is decided from a size must not meet another one: pods would go that nobody emptied.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub async fn apply_to(&self, kind: &ApiResource, object: Value, seen: Option<i64>) -> kube::Result<Applied> {
+        self.write(kind, object, Some(seen)).await
+    }
+
+    async fn write(&self, kind: &ApiResource, object: Value, seen: Option<Option<i64>>) -> kube::Result<Applied> {
         let api = self.api(kind);
         let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let object = stamped(object);
+        let mut object = stamped(object);
         let mut was = None;
-        if let Some(live) = api.get_opt(&name).await? {
+        let live = api.get_opt(&name).await?;
+        let generation = live.as_ref().and_then(|live| live.metadata.generation);
+        if let Some(live) = live {
             match self.whose(&live.metadata) {
                 Applied::Unchanged => {}
                 other => return Ok(other),
@@ -63,7 +80,18 @@ impl Applier<'_> {
                 return Ok(Applied::Unchanged);
             }
         }
-        let now = api.patch(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&object)).await?;
+        if let Some(seen) = seen {
+            if seen != generation {
+                return Ok(Applied::Overtaken);
+            }
+            if let (Some(was), Some(metadata)) = (&was, object.get_mut("metadata").and_then(Value::as_object_mut)) {
+                metadata.insert("resourceVersion".to_owned(), json!(was));
+            }
+        }
+        let now = match api.patch(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&object)).await {
+            Err(kube::Error::Api(status)) if status.code == 409 && seen.is_some() => return Ok(Applied::Overtaken),
+            answer => answer?,
+        };
         // The same in other words, such as 1024Mi for 1Gi, is no change.
         Ok(if was.is_some() && now.resource_version() == was { Applied::Unchanged } else { Applied::Written })
     }

@@ -67,7 +67,7 @@ async fn operate(arguments: Run) -> anyhow::Result<()> {
     let log = tracing_subscriber::fmt().with_env_filter(arguments.log).with_writer(std::io::stderr);
     match arguments.log_format {
         LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().init(),
+        LogFormat::Json => log.json().with_span_list(false).init(),
     }
     let namespace = |name: &String| Namespace::new(name).with_context(|| format!("the namespace {name:?}"));
     let watched = arguments.watch_namespaces.iter().filter(|name| !name.is_empty()).map(namespace);

@@ -93,6 +93,8 @@ pub struct Pod {
 pub struct StatefulSet {
     /// Its UID.
     pub uid: String,
+    /// The version of its spec that the rest of this speaks of.
+    pub generation: Option<i64>,
     /// Pods it is to have.
     pub replicas: u8,
     /// The revision of its newest template; none until its controller has seen that template.

@@ -28,9 +28,20 @@ use crate::observe::{Observed, Written};
 use crate::status::{self, Outcome};
 use crate::validate::{Cluster, Tokens};
 
-/// Until the next look where something is under way, and where all is well. The stores tell nobody when they are done.
-const SOON: Duration = Duration::from_secs(2);
-const LATER: Duration = Duration::from_secs(15);
+/// How long until the next look at a resource, whose stores tell nobody when they are done.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Where something is under way.
+    pub soon: Duration,
+    /// Where all is well, or a person must act.
+    pub later: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { soon: Duration::from_secs(2), later: Duration::from_secs(15) }
+    }
+}
 
 /// What all reconciles share.
 pub struct Context {
@@ -40,6 +51,8 @@ pub struct Context {
     pub http: reqwest::Client,
     /// The port of the stores.
     pub store_port: u16,
+    /// How often to look.
+    pub pace: Pace,
     /// Where the operator runs.
     pub namespace: Namespace,
     /// Writes Events.
@@ -104,7 +117,7 @@ impl Run<'_> {
             Ok(Origin::New) => (Uuid::new_v4(), false),
             Err(refusal) => {
                 self.refuse("VolumesFound", "NeedsAPerson", refusal.to_string()).await?;
-                return Ok(Action::requeue(LATER));
+                return Ok(Action::requeue(self.context.pace.later));
             }
         };
         let around = |pods, evictions| Surroundings {
@@ -118,7 +131,7 @@ impl Run<'_> {
         let mut outcome = Outcome::default();
         let first = around(0, build::Evictions::None);
         if !cluster.paused && !self.begin(cluster, &first, &mut observed, &mut outcome).await? {
-            return Ok(Action::requeue(SOON));
+            return Ok(Action::requeue(self.context.pace.soon));
         }
         let mut plane = DataPlane::new(
             self.context.http.clone(),
@@ -135,7 +148,7 @@ impl Run<'_> {
             let kept = !pods.leaving.is_empty() && actor.still_needed(&pods.leaving).await;
             let count = if kept { pods.otherwise } else { pods.count };
             let objects = build::objects(cluster, &around(count, status::evictions(&observed)));
-            self.apply(cluster, &objects, &mut outcome).await?;
+            self.apply(cluster, &objects, &observed, &mut outcome).await?;
             self.steps(&actor, &decision.after, &mut outcome).await?;
         }
         self.say(cluster, uuid, &observed, &decision, &outcome).await
@@ -186,12 +199,23 @@ impl Run<'_> {
         Ok(true)
     }
 
-    async fn apply(&self, cluster: &Cluster, objects: &build::Objects, outcome: &mut Outcome) -> Result<(), Failure> {
+    async fn apply(
+        &self,
+        cluster: &Cluster,
+        objects: &build::Objects,
+        observed: &Observed,
+        outcome: &mut Outcome,
+    ) -> Result<(), Failure> {
         let applier = self.applier(cluster);
+        let seen = observed.stateful_set.as_ref().and_then(|set| set.generation);
         for (kind, object) in objects.to_send()? {
             let name =
                 object.pointer("/metadata/name").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
-            match applier.apply(&kind, object).await {
+            let applied = match kind.kind.as_str() {
+                "StatefulSet" => applier.apply_to(&kind, object, seen).await,
+                _ => applier.apply(&kind, object).await,
+            };
+            match applied {
                 Ok(applied) => self.applied(outcome, &kind.kind, &name, &applied),
                 // What one object lacks, such as a quota or a field of a newer Kubernetes, is no reason to leave the
                 // others as they are.
@@ -222,6 +246,7 @@ impl Run<'_> {
         if *applied == Applied::Written {
             self.context.metrics.written(kind);
             tracing::info!(kind, name, "applied");
+            outcome.changed.push(format!("{kind} {name} was written"));
         }
         note(outcome, kind, name, applied);
     }
@@ -232,6 +257,7 @@ impl Run<'_> {
                 Ok(()) => {
                     tracing::info!(cluster = %actor.cluster.name, %step, "done");
                     self.context.metrics.step(step.word());
+                    outcome.changed.push(step.to_string());
                     self.tell(EventType::Normal, step.word(), &step.to_string()).await;
                 }
                 Err(Undone::Kubernetes(error)) if !is_refusal(&error) => return Err(error.into()),
@@ -258,7 +284,7 @@ impl Run<'_> {
         let holds = |kind: &str| now.conditions.iter().any(|one| one.type_ == kind && one.status == "True");
         let quiet = !holds("Progressing") && (holds("Available") || !holds("Degraded"));
         self.write(&now).await?;
-        Ok(Action::requeue(if quiet { LATER } else { SOON }))
+        Ok(Action::requeue(if quiet { self.context.pace.later } else { self.context.pace.soon }))
     }
 
     async fn refuse(&self, kind: &'static str, reason: &'static str, message: String) -> Result<(), Failure> {
@@ -307,6 +333,7 @@ fn note(outcome: &mut Outcome, kind: &str, name: &str, applied: &Applied) {
     match applied {
         Applied::Foreign => outcome.conflicts.push(format!("{kind} {name}")),
         Applied::Leaving => outcome.undone.push(format!("{kind} {name} is on its way out: waiting for that")),
+        Applied::Overtaken => outcome.undone.push(format!("{kind} {name} was changed by somebody else: looking again")),
         Applied::Unchanged | Applied::Written => {}
     }
 }

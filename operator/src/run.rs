@@ -31,7 +31,7 @@ use crate::build::labels::OPERATOR;
 use crate::lease::Leadership;
 use crate::metrics::Metrics;
 use crate::names::Namespace;
-use crate::reconcile::{Context, Failure, reconcile};
+use crate::reconcile::{Context, Failure, Pace, reconcile};
 
 /// The label by which everything of ours is watched.
 const OURS: &str = "app.kubernetes.io/managed-by=raftduck-operator";
@@ -108,6 +108,7 @@ fn context(client: Client, settings: &Settings, metrics: Metrics) -> anyhow::Res
         // Stores are reached directly, whatever proxy the environment names.
         http: reqwest::Client::builder().no_proxy().connect_timeout(std::time::Duration::from_secs(2)).build()?,
         store_port: STORE_PORT,
+        pace: Pace::default(),
         namespace: settings.namespace.clone(),
         backoffs: Backoffs::default(),
         metrics,

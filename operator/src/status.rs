@@ -23,6 +23,8 @@ pub struct Outcome {
     pub conflicts: Vec<String>,
     /// Steps that were not done, and why.
     pub undone: Vec<String>,
+    /// What was changed. Until a look finds nothing to change, what follows from it is not known.
+    pub changed: Vec<String>,
 }
 
 /// The partitions and their copies; none where no store answers for the cluster.
@@ -195,6 +197,7 @@ fn progressing(
     let moving = map.map_or(0, |map| map.moving);
     let mut what = decision.waits.clone();
     what.extend(outcome.undone.iter().cloned());
+    what.extend(outcome.changed.iter().cloned());
     if ready != wanted || count(observed.pods.len()) != wanted {
         what.push(format!("{ready} of {wanted} workers are ready"));
     }

@@ -55,11 +55,12 @@ use crate::{AnalyticsClusterStatus, Auth, Bootstrap, Control, Monitoring, Reserv
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
+// Messages are made with `format`: what `string(…) + …` costs the API server cannot estimate, and refuses.
 #[x_kube(
     validation = Rule::new("self.replicationFactor <= self.workers.replicas")
         .message(Message::Expression(
-            "'replicationFactor is ' + string(self.replicationFactor) + ' and workers.replicas is ' + \
-             string(self.workers.replicas) + ': there must be a worker for each copy'".into(),
+            "'replicationFactor is %d and workers.replicas is %d: there must be a worker for each copy'\
+             .format([self.replicationFactor, self.workers.replicas])".into(),
         ))
         .field_path(".workers.replicas"),
     validation = Rule::new("!has(self.tls)")
@@ -86,19 +87,19 @@ pub struct AnalyticsClusterSpec {
     #[serde(default = "partitions")]
     #[schemars(range(min = 1, max = 4096))]
     #[x_kube(validation = Rule::new("self == oldSelf").message(Message::Expression(
-        "'partitions cannot be changed: they are ' + string(oldSelf) + ' for ever; to have more, make another cluster \
-         and copy the rows'".into(),
+        "'partitions cannot be changed: they are %d for ever; to have more, make another cluster and copy the rows'\
+         .format([oldSelf])".into(),
     )))]
     pub partitions: i32,
     /// Copies of each partition, each on a worker of its own: 1, 3 or 5.
     #[serde(default = "replication_factor")]
     #[x_kube(
         validation = Rule::new("self in [1, 3, 5]").message(Message::Expression(
-            "'replicationFactor must be 1, 3 or 5, not ' + string(self) + ': an even number survives no more than the \
-             one below it'".into(),
+            "'replicationFactor must be 1, 3 or 5, not %d: an even number survives no more than the one below it'\
+             .format([self])".into(),
         )),
         validation = Rule::new("self == oldSelf").message(Message::Expression(
-            "'this release cannot change replicationFactor: it is ' + string(oldSelf)".into(),
+            "'this release cannot change replicationFactor: it is %d'.format([oldSelf])".into(),
         ))
     )]
     pub replication_factor: i32,

@@ -9,7 +9,10 @@ use crate::observe::{Observed, Pod};
 use crate::validate::Cluster;
 
 pub fn decide(cluster: &Cluster, observed: &Observed, decision: &mut Decision) {
-    let Some(revision) = observed.stateful_set.as_ref().and_then(|set| set.revision.as_ref()) else { return };
+    let Some(revision) = observed.stateful_set.as_ref().and_then(|set| set.revision.as_ref()) else {
+        decision.waits.push("Kubernetes has not taken up the StatefulSet's newest template".to_owned());
+        return;
+    };
     let old = |pod: &Pod| pod.revision.as_ref() != Some(revision);
     let answers = |ordinal: &u8| observed.stores.identities.contains_key(ordinal);
     let permitted = observed.stores.meta.as_ref().and_then(|meta| meta.restart).map(|permit| permit.store);

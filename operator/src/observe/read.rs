@@ -196,6 +196,7 @@ fn stateful_set(set: &KubeStatefulSet) -> StatefulSet {
     let status = set.status.as_ref().filter(|status| status.observed_generation == set.metadata.generation);
     StatefulSet {
         uid: set.uid().unwrap_or_default(),
+        generation: set.metadata.generation,
         replicas: spec.and_then(|spec| spec.replicas).and_then(|count| u8::try_from(count).ok()).unwrap_or_default(),
         revision: status.and_then(|status| status.update_revision.clone()),
         claim_size: bytes(asked.and_then(|asked| asked.requests.as_ref())),
@@ -239,7 +240,10 @@ fn read_pod(pod: &KubePod) -> Pod {
 /// Why a pod does not run, in Kubernetes' words.
 fn trouble(status: &PodStatus) -> Option<String> {
     let states = status.container_statuses.iter().flatten().filter_map(|container| container.state.as_ref());
+    // That it is on its way is no trouble.
+    let comes = |reason: &str| matches!(reason, "ContainerCreating" | "PodInitializing");
     let waiting = states.filter_map(|state| state.waiting.as_ref());
+    let waiting = waiting.filter(|waiting| !waiting.reason.as_deref().is_some_and(comes));
     let said = waiting.map(|waiting| (waiting.reason.clone(), waiting.message.clone())).next();
     let unscheduled = || {
         let one =

@@ -1,0 +1,3 @@
+module raftduck.test/testcluster
+
+go 1.26

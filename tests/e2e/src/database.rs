@@ -1,0 +1,265 @@
+//! One `AnalyticsCluster` and its clients.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::{Namespace, Pod, Secret, Service};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::{Client as Kube, Resource, ResourceExt};
+use raftduck_operator_api::AnalyticsCluster;
+use raftduck_tests::load::{Load, LoadConfig};
+use raftduck_tests::{check, content};
+use raftduck_wire::client::{Client, ClientConfig};
+use raftduck_wire::http::SqlRequest;
+use serde_json::{Value, json};
+
+use crate::operator;
+use crate::wait::until;
+
+/// Rows that show that clients write: every partition has some of them.
+const ROWS: u64 = 20_000;
+
+/// A cluster of the suite's image, in a namespace of its own.
+pub struct Database {
+    /// Kubernetes.
+    pub kube: Kube,
+    /// Where it is.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl Database {
+    /// Applies a resource in a new namespace; `spec` is laid over the least one.
+    ///
+    /// # Errors
+    /// Where the API server refuses it.
+    pub async fn create(namespace: &str, name: &str, spec: Value) -> Result<Self> {
+        let kube = Kube::try_default().await.context("KUBECONFIG names no cluster: use tests/e2e/run")?;
+        // What the restricted standard forbids would not run.
+        let labels = json!({"pod-security.kubernetes.io/enforce": "restricted"});
+        let object = serde_json::from_value(json!({"metadata": {"name": namespace, "labels": labels}}))?;
+        Api::<Namespace>::all(kube.clone()).create(&PostParams::default(), &object).await?;
+        let database = Self { kube, namespace: namespace.to_owned(), name: name.to_owned() };
+        database.apply(spec).await?;
+        Ok(database)
+    }
+
+    /// As `kubectl apply`.
+    ///
+    /// # Errors
+    /// Where the API server refuses it.
+    pub async fn apply(&self, spec: Value) -> Result<()> {
+        let (repository, tag) = operator::image()?;
+        let mut whole = json!({
+            "image": format!("{repository}:{tag}"),
+            "workers": {"storage": {"size": "1Gi"}, "settings": {"memory": "256Mi", "spill": "512Mi"}},
+            "control": {"memory": "256Mi"},
+        });
+        merge(&mut whole, spec);
+        let resource = json!({
+            "apiVersion": AnalyticsCluster::api_version(&()),
+            "kind": AnalyticsCluster::kind(&()),
+            "metadata": {"name": self.name},
+            "spec": whole,
+        });
+        let parameters = PatchParams::apply("kubectl").force();
+        self.resources().patch(&self.name, &parameters, &Patch::Apply(resource)).await?;
+        Ok(())
+    }
+
+    /// As `kubectl patch`.
+    ///
+    /// # Errors
+    /// Where the API server refuses it.
+    pub async fn edit(&self, spec: Value) -> Result<()> {
+        let patch = json!({ "spec": spec });
+        self.resources().patch(&self.name, &PatchParams::default(), &Patch::Merge(patch)).await?;
+        Ok(())
+    }
+
+    /// As `kubectl scale`.
+    ///
+    /// # Errors
+    /// Where the API server refuses it.
+    pub async fn scale(&self, replicas: i32) -> Result<()> {
+        let patch = json!({"spec": {"replicas": replicas}});
+        self.resources().patch_scale(&self.name, &PatchParams::default(), &Patch::Merge(patch)).await?;
+        Ok(())
+    }
+
+    /// The resources of its namespace.
+    pub fn resources(&self) -> Api<AnalyticsCluster> {
+        self.api()
+    }
+
+    /// Objects of its namespace.
+    pub fn api<K: Resource<DynamicType = (), Scope = NamespaceResourceScope>>(&self) -> Api<K> {
+        Api::namespaced(self.kube.clone(), &self.namespace)
+    }
+
+    /// The message of a condition that holds, or does not.
+    pub async fn condition(&self, kind: &str, holds: bool) -> Option<String> {
+        let status = self.resources().get(&self.name).await.ok()?.status?;
+        let text = if holds { "True" } else { "False" };
+        let found = status.conditions.into_iter().find(|one| one.type_ == kind && one.status == text)?;
+        Some(format!("{} {}", found.reason, found.message))
+    }
+
+    /// Waits until the operator says of the newest spec that all is as it is to be.
+    ///
+    /// # Errors
+    /// Where it does not get there, with what it says.
+    pub async fn settled(&self) -> Result<()> {
+        let settled = until(&format!("{} settles", self.name), async || self.is_settled().await.then_some(())).await;
+        if settled.is_err() {
+            let status = self.resources().get(&self.name).await?.status;
+            return settled.with_context(|| format!("{status:#?}"));
+        }
+        Ok(())
+    }
+
+    async fn is_settled(&self) -> bool {
+        let Ok(resource) = self.resources().get(&self.name).await else { return false };
+        let Some(status) = resource.status else { return false };
+        let is = |kind: &str, holds: &str| {
+            let newest = resource.metadata.generation;
+            let holds = |one: &&_| -> bool {
+                let one: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition = one;
+                one.type_ == kind && one.status == holds && one.observed_generation == newest
+            };
+            status.conditions.iter().any(|one| holds(&one))
+        };
+        let wanted = resource.spec.workers.replicas;
+        let all = status.replicas == wanted && status.ready_replicas == wanted;
+        let map = status.partition_map.unwrap_or_default();
+        let whole = map.under_replicated == 0 && map.moving == 0 && map.without_leader == 0;
+        all && whole && is("Available", "True") && is("Progressing", "False") && is("Degraded", "False")
+    }
+
+    /// The token of a role, from the Secret that the operator made.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub async fn token(&self, role: &str) -> Result<String> {
+        let secret = self.api::<Secret>().get(&format!("{}-tokens", self.name)).await?;
+        let bytes = secret.data.and_then(|mut data| data.remove(role)).with_context(|| format!("no token {role}"))?;
+        Ok(String::from_utf8(bytes.0)?)
+    }
+
+    /// The Service's address, as a pod, or a node, reaches it.
+    ///
+    /// # Errors
+    /// Where there is no Service.
+    pub async fn service(&self) -> Result<String> {
+        let service = self.api::<Service>().get(&format!("{}-client", self.name)).await?;
+        let ip = service.spec.and_then(|spec| spec.cluster_ip).context("the Service has no address")?;
+        Ok(format!("http://{ip}:8080"))
+    }
+
+    /// A client that repeats what may pass, through the Service.
+    ///
+    /// # Errors
+    /// Where there is no Service or no token.
+    pub async fn client(&self) -> Result<Client> {
+        let config = ClientConfig { token: Some(self.token("admin").await?), ..ClientConfig::default() };
+        Ok(Client::new(&self.service().await?, config)?)
+    }
+
+    /// Starts clients that write until they are stopped, and repeat themselves.
+    ///
+    /// # Errors
+    /// Where the table cannot be made.
+    pub async fn load(&self) -> Result<Writers> {
+        let patient = self.client().await?;
+        patient.ddl(content::CREATE).await?;
+        let config = ClientConfig {
+            token: Some(self.token("admin").await?),
+            attempt_timeout: Duration::from_secs(10),
+            retries: 0,
+            ..ClientConfig::default()
+        };
+        let client = Client::new(&self.service().await?, config)?;
+        // What a person does may take minutes: whatever is sent again meanwhile counts.
+        let config = LoadConfig { clients: 2, patience: Duration::from_secs(600), ..LoadConfig::default() };
+        let writers = Writers { load: Load::start(client, config), client: patient };
+        writers.go_on().await?;
+        Ok(writers)
+    }
+
+    /// One value.
+    ///
+    /// # Errors
+    /// Where the statement fails.
+    pub async fn ask(&self, sql: &str) -> Result<Value> {
+        let answer = self.client().await?.query(&SqlRequest::new(sql.to_owned())).await?;
+        ensure!(!answer.is_partial, "{sql}: a partition is missing");
+        answer.rows.first().and_then(|row| row.first()).cloned().with_context(|| format!("{sql}: no rows"))
+    }
+
+    /// Its pods of a role, by name, with their UIDs.
+    ///
+    /// # Errors
+    /// Where the API server does not answer.
+    pub async fn pods(&self, component: &str) -> Result<Vec<(String, String)>> {
+        let labels = format!("app.kubernetes.io/instance={},app.kubernetes.io/component={component}", self.name);
+        let pods = self.api::<Pod>().list(&ListParams::default().labels(&labels)).await?;
+        Ok(pods.items.iter().map(|pod| (pod.name_any(), pod.uid().unwrap_or_default())).collect())
+    }
+
+    /// Deletes pods, as somebody would by mistake.
+    ///
+    /// # Errors
+    /// Where the API server refuses.
+    pub async fn delete_pods(&self, names: &[&str]) -> Result<()> {
+        for name in names {
+            self.api::<Pod>().delete(name, &DeleteParams::default()).await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes the namespace and does not wait for it.
+    ///
+    /// # Errors
+    /// Where the API server refuses.
+    pub async fn drop_namespace(&self) -> Result<()> {
+        Api::<Namespace>::all(self.kube.clone()).delete(&self.namespace, &DeleteParams::default()).await?;
+        Ok(())
+    }
+}
+
+/// Clients that write.
+pub struct Writers {
+    load: Load,
+    client: Client,
+}
+
+impl Writers {
+    /// Waits until they have written something more.
+    ///
+    /// # Errors
+    /// Where they cannot.
+    pub async fn go_on(&self) -> Result<()> {
+        let before = self.load.rows();
+        until("rows are written", async || (self.load.rows() > before + ROWS).then_some(())).await
+    }
+
+    /// Stops them, and looks for every row that they were told is there. Returns how many.
+    ///
+    /// # Errors
+    /// With everything that is lost or doubled.
+    pub async fn check(self) -> Result<u64> {
+        let written = self.load.stop().await?;
+        Ok(check::exactly_once(&self.client, &written).await?.rows)
+    }
+}
+
+fn merge(into: &mut Value, change: Value) {
+    match (into, change) {
+        (Value::Object(into), Value::Object(change)) => {
+            change.into_iter().for_each(|(key, value)| merge(into.entry(key).or_insert(Value::Null), value));
+        }
+        (into, change) => *into = change,
+    }
+}

@@ -1,0 +1,57 @@
+//! The operator, as a platform team installs it.
+
+use anyhow::{Context, Result};
+
+use crate::shell::run;
+
+/// Where it is installed.
+pub const NAMESPACE: &str = "raftduck-system";
+
+/// The image that the suite was given, as repository and tag.
+///
+/// # Errors
+/// Where `IMAGE` is not set, or names no tag.
+pub fn image() -> Result<(String, String)> {
+    let image = std::env::var("IMAGE").context("IMAGE names the image to test: use tests/e2e/run")?;
+    let (repository, tag) = image.rsplit_once(':').context("IMAGE names no tag")?;
+    Ok((repository.to_owned(), tag.to_owned()))
+}
+
+/// Installs the chart, or upgrades it, and waits until it runs.
+///
+/// # Errors
+/// Where Helm fails.
+pub async fn install() -> Result<()> {
+    let (repository, tag) = image()?;
+    let (repository, tag) = (format!("image.repository={repository}"), format!("image.tag={tag}"));
+    let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/../../charts/raftduck");
+    run(
+        "helm",
+        &[
+            "upgrade",
+            "--install",
+            "raftduck",
+            chart,
+            "--namespace",
+            NAMESPACE,
+            "--create-namespace",
+            "--set",
+            &repository,
+            "--set",
+            &tag,
+            "--wait",
+            "--timeout",
+            "120s",
+        ],
+    )
+    .await
+    .map(drop)
+}
+
+/// Uninstalls the chart.
+///
+/// # Errors
+/// Where Helm fails.
+pub async fn uninstall() -> Result<()> {
+    run("helm", &["uninstall", "raftduck", "--namespace", NAMESPACE, "--wait"]).await.map(drop)
+}

@@ -1,0 +1,165 @@
+//! What a platform team does to a cluster that is written to all the while. Each test has a database of its own, and
+//! looks at its end for every row that was acknowledged.
+
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use kube::api::ListParams;
+use raftduck_e2e::database::Database;
+use raftduck_e2e::operator;
+use raftduck_e2e::wait::until;
+use serde_json::{Value, json};
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a Kubernetes: tests/e2e/run"]
+async fn a_cluster_is_made_asked_deleted_and_found_again() -> Result<()> {
+    operator::install().await?;
+    let begun = Instant::now();
+    let database = Database::create("e2e-make", "flights", json!({})).await?;
+    database.settled().await?;
+    println!("ready {:.1} s after it was applied", begun.elapsed().as_secs_f64());
+    let writers = database.load().await?;
+    let rows = writers.check().await?;
+    ensure!(database.ask("SELECT count(*) FROM load").await? == json!(rows));
+
+    // Without the operator everything goes on.
+    operator::uninstall().await?;
+    ensure!(database.ask("SELECT count(*) FROM load").await? == json!(rows));
+    operator::install().await?;
+
+    database.resources().delete("flights", &Default::default()).await?;
+    until("no pod is left", async || {
+        database.api::<Pod>().list(&ListParams::default()).await.ok()?.items.is_empty().then_some(())
+    })
+    .await?;
+    let claims = database.api::<PersistentVolumeClaim>().list(&ListParams::default()).await?;
+    ensure!(claims.items.len() == 3, "the volumes went with the resource");
+    database.apply(json!({})).await?;
+    database.settled().await?;
+    ensure!(database.ask("SELECT count(*) FROM load").await? == json!(rows), "rows are lost");
+    database.drop_namespace().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a Kubernetes: tests/e2e/run"]
+async fn workers_come_and_go_under_load() -> Result<()> {
+    operator::install().await?;
+    let database = Database::create("e2e-scale", "flights", json!({})).await?;
+    database.settled().await?;
+    let writers = database.load().await?;
+    for replicas in [5, 3] {
+        let begun = Instant::now();
+        database.scale(replicas).await?;
+        database.settled().await?;
+        println!("to {replicas} workers: {:.1} s", begun.elapsed().as_secs_f64());
+        writers.go_on().await?;
+    }
+    // A change of mind half-way, by editing.
+    database.edit(json!({"workers": {"replicas": 5}})).await?;
+    database.settled().await?;
+    database.edit(json!({"workers": {"replicas": 3}})).await?;
+    until("a worker is being emptied", async || {
+        let status = database.resources().get("flights").await.ok()?.status?;
+        status.members.iter().any(|member| format!("{:?}", member.state).starts_with("Drain")).then_some(())
+    })
+    .await?;
+    database.edit(json!({"workers": {"replicas": 5}})).await?;
+    database.settled().await?;
+    println!("{} rows there exactly once", writers.check().await?);
+    database.drop_namespace().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a Kubernetes: tests/e2e/run"]
+async fn a_roll_restarts_every_worker_and_a_broken_image_one() -> Result<()> {
+    operator::install().await?;
+    let database = Database::create("e2e-roll", "flights", json!({})).await?;
+    database.settled().await?;
+    let writers = database.load().await?;
+    let before = database.pods("worker").await?;
+    let begun = Instant::now();
+    database.edit(json!({"workers": {"settings": {"threads": 1}}})).await?;
+    database.settled().await?;
+    println!("three workers restarted: {:.1} s", begun.elapsed().as_secs_f64());
+    let after = database.pods("worker").await?;
+    ensure!(after.iter().all(|pod| !before.contains(pod)), "a pod was not made anew: {before:?} {after:?}");
+    writers.go_on().await?;
+
+    let (repository, tag) = operator::image()?;
+    database.edit(json!({"image": format!("{repository}-is-not-there:{tag}")})).await?;
+    until("the roll waits at a worker", async || {
+        database.condition("Progressing", true).await.filter(|said| said.contains("is not ready"))
+    })
+    .await?;
+    writers.go_on().await?;
+    let broken = database.pods("worker").await?;
+    ensure!(broken.iter().filter(|pod| after.contains(pod)).count() == 2, "more than one worker: {after:?} {broken:?}");
+    database.edit(json!({"image": format!("{repository}:{tag}")})).await?;
+    database.settled().await?;
+    println!("{} rows there exactly once", writers.check().await?);
+    database.drop_namespace().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a Kubernetes: tests/e2e/run"]
+async fn pods_are_lost_and_everything_is_stopped_and_started() -> Result<()> {
+    operator::install().await?;
+    let spec = json!({"workers": {"storage": {"whenDeleted": "Delete"}}});
+    let database = Database::create("e2e-lose", "flights", spec).await?;
+    database.settled().await?;
+    let writers = database.load().await?;
+    for component in ["worker", "control"] {
+        let pods = database.pods(component).await?;
+        database.delete_pods(&[&pods[0].0]).await?;
+        database.settled().await?;
+        writers.go_on().await?;
+    }
+    let (workers, controls) = (database.pods("worker").await?, database.pods("control").await?);
+    let all: Vec<&str> = workers.iter().chain(&controls).map(|pod| pod.0.as_str()).collect();
+    database.delete_pods(&all).await?;
+    until("they are gone", async || {
+        let now = database.pods("worker").await.ok()?;
+        now.iter().all(|pod| !workers.contains(pod)).then_some(())
+    })
+    .await?;
+    database.settled().await?;
+    writers.go_on().await?;
+
+    database.edit(json!({"desiredState": "Stopped"})).await?;
+    until("no pod is left", async || {
+        database.api::<Pod>().list(&ListParams::default()).await.ok()?.items.is_empty().then_some(())
+    })
+    .await?;
+    database.edit(json!({"desiredState": "Running"})).await?;
+    database.settled().await?;
+    writers.go_on().await?;
+    println!("{} rows there exactly once", writers.check().await?);
+
+    // Now they go with the resource.
+    database.resources().delete("flights", &Default::default()).await?;
+    until("no volume is left", async || {
+        let claims = database.api::<PersistentVolumeClaim>().list(&ListParams::default()).await.ok()?;
+        claims.items.is_empty().then_some(())
+    })
+    .await?;
+    database.drop_namespace().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a Kubernetes: tests/e2e/run"]
+async fn a_token_is_rotated_without_a_restart() -> Result<()> {
+    operator::install().await?;
+    let database = Database::create("e2e-token", "flights", json!({})).await?;
+    database.settled().await?;
+    let before = database.pods("control").await?;
+    let secrets = database.api::<k8s_openapi::api::core::v1::Secret>();
+    let old = database.client().await?;
+    let patch: Value = json!({"stringData": {"tokens": "the-new-token-123456789 admin\n"}});
+    secrets.patch("flights-tokens", &Default::default(), &kube::api::Patch::Merge(patch)).await?;
+    let new = old.with_token(Some("the-new-token-123456789".to_owned()));
+    until("the new token is taken", async || new.tables().await.ok().map(drop)).await?;
+    until("the old one is refused", async || old.tables().await.is_err().then_some(())).await?;
+    ensure!(database.pods("control").await? == before, "a control was restarted");
+    database.drop_namespace().await
+}
