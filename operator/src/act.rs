@@ -21,7 +21,7 @@ use crate::validate::Cluster;
 #[derive(Debug, thiserror::Error)]
 pub enum Undone {
     /// Kubernetes.
-    #[error(transparent)]
+    #[error("{}", crate::reconcile::said(.0))]
     Kubernetes(#[from] kube::Error),
     /// The stores.
     #[error(transparent)]

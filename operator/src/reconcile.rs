@@ -67,7 +67,7 @@ pub struct Context {
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The API server did not answer, or refused.
-    #[error("kubernetes: {0}")]
+    #[error("kubernetes: {}", said(.0))]
     Kubernetes(#[from] kube::Error),
     /// An object is no JSON.
     #[error("an object cannot be sent: {0}")]
@@ -89,7 +89,10 @@ pub async fn reconcile(cached: Arc<AnalyticsCluster>, context: Arc<Context>) -> 
     };
     let run = Run { context: &context, resources: &resources, resource: &resource, uid: &uid, owner: &owner };
     let action = match Cluster::read(&resource) {
-        Ok(cluster) => run.reconcile(&cluster).await?,
+        Ok(cluster) => match run.reconcile(&cluster).await {
+            Err(Failure::Kubernetes(error)) if is_ending(&error) => Action::requeue(context.pace.later),
+            answer => answer?,
+        },
         Err(invalid) => {
             run.refuse("Degraded", "InvalidSpec", invalid.to_string()).await?;
             Action::await_change()
@@ -219,7 +222,9 @@ impl Run<'_> {
                 Ok(applied) => self.applied(outcome, &kind.kind, &name, &applied),
                 // What one object lacks, such as a quota or a field of a newer Kubernetes, is no reason to leave the
                 // others as they are.
-                Err(error) if is_refusal(&error) => outcome.undone.push(format!("{} {name}: {error}", kind.kind)),
+                Err(error) if is_refusal(&error) => {
+                    outcome.undone.push(format!("{} {name}: {}", kind.kind, said(&error)))
+                }
                 Err(error) => return Err(error.into()),
             }
         }
@@ -336,6 +341,20 @@ fn note(outcome: &mut Outcome, kind: &str, name: &str, applied: &Applied) {
         Applied::Overtaken => outcome.undone.push(format!("{kind} {name} was changed by somebody else: looking again")),
         Applied::Unchanged | Applied::Written => {}
     }
+}
+
+/// Its words; kube's own text has them twice.
+pub(crate) fn said(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// Its namespace is being deleted, and nothing can be made there any more.
+fn is_ending(error: &kube::Error) -> bool {
+    let kube::Error::Api(status) = error else { return false };
+    status.details.iter().flat_map(|details| &details.causes).any(|cause| cause.reason == "NamespaceTerminating")
 }
 
 /// The API server understood, and said no.

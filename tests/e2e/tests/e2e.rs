@@ -52,12 +52,23 @@ async fn workers_come_and_go_under_load() -> Result<()> {
         let begun = Instant::now();
         database.scale(replicas).await?;
         database.settled().await?;
+        // A worker that came is no help before it holds something.
+        until("every worker holds copies", async || {
+            let status = database.resources().get("flights").await.ok()?.status?;
+            status.members.iter().all(|member| member.copies > 0).then_some(())
+        })
+        .await?;
+        database.settled().await?;
         println!("to {replicas} workers: {:.1} s", begun.elapsed().as_secs_f64());
         writers.go_on().await?;
     }
     // A change of mind half-way, by editing.
     database.edit(json!({"workers": {"replicas": 5}})).await?;
-    database.settled().await?;
+    until("every worker holds copies", async || {
+        let status = database.resources().get("flights").await.ok()?.status?;
+        (status.members.len() == 5 && status.members.iter().all(|member| member.copies > 0)).then_some(())
+    })
+    .await?;
     database.edit(json!({"workers": {"replicas": 3}})).await?;
     until("a worker is being emptied", async || {
         let status = database.resources().get("flights").await.ok()?.status?;
