@@ -31,6 +31,9 @@ pub enum Undone {
     NotYet(String),
 }
 
+/// A store's word for a restart that would take a group's quorum.
+const QUORUM_NEEDED: &str = "quorum_needed";
+
 /// Does steps for one cluster.
 pub struct Actor<'a> {
     /// Kubernetes.
@@ -74,6 +77,9 @@ impl Actor<'_> {
                 match self.plane.permit_restart(*store).await {
                     // Nobody is served without a quorum, and this pod may be what it lacks.
                     Err(DataError::NoQuorum(_) | DataError::Silent(_)) if !serving => {}
+                    // With one copy of everything no time is better than another.
+                    Err(DataError::Refused { code, .. })
+                        if code == QUORUM_NEEDED && self.cluster.replication_factor == 1 => {}
                     answer => answer?,
                 }
                 self.end(*ordinal, pod).await?;

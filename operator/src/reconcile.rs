@@ -81,7 +81,10 @@ pub enum Failure {
 pub async fn reconcile(cached: Arc<AnalyticsCluster>, context: Arc<Context>) -> Result<Action, Failure> {
     let namespace = cached.namespace().unwrap_or_default();
     let resources: Api<AnalyticsCluster> = Api::namespaced(context.client.clone(), &namespace);
-    let Some(resource) = resources.get_opt(&cached.name_any()).await? else { return Ok(Action::await_change()) };
+    let Some(resource) = resources.get_opt(&cached.name_any()).await? else {
+        context.backoffs.succeeded(&cached);
+        return Ok(Action::await_change());
+    };
     let (Some(uid), Some(owner), None) =
         (resource.uid(), resource.controller_owner_ref(&()), &resource.metadata.deletion_timestamp)
     else {
@@ -154,7 +157,7 @@ impl Run<'_> {
             self.apply(cluster, &objects, &observed, &mut outcome).await?;
             self.steps(&actor, &decision.after, &mut outcome).await?;
         }
-        self.say(cluster, uuid, &observed, &decision, &outcome).await
+        self.say(cluster, &observed, &decision, &outcome).await
     }
 
     /// Writes down which cluster this is, and makes its secrets, before anything else is there; false where that must
@@ -278,14 +281,13 @@ impl Run<'_> {
     async fn say(
         &self,
         cluster: &Cluster,
-        uuid: Uuid,
         observed: &Observed,
         decision: &Decision,
         outcome: &Outcome,
     ) -> Result<Action, Failure> {
         let was = self.resource.status.as_ref();
         let generation = self.resource.metadata.generation;
-        let now = status::status(cluster, uuid, generation, observed, decision, outcome, was);
+        let now = status::status(cluster, generation, observed, decision, outcome, was);
         let holds = |kind: &str| now.conditions.iter().any(|one| one.type_ == kind && one.status == "True");
         let quiet = !holds("Progressing") && (holds("Available") || !holds("Degraded"));
         self.write(&now).await?;

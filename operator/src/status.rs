@@ -4,17 +4,17 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::events::EventType;
 use raftduck_model::placement::depends_on;
-use raftduck_operator_api::{
-    AnalyticsClusterStatus, DesiredState, Member, MemberState, PartitionMapStatus, RaftStatus,
-};
-use uuid::Uuid;
+use raftduck_operator_api::{AnalyticsClusterStatus, Member, MemberState, PartitionMapStatus, RaftStatus};
 
 use crate::build::labels::{Component, selector};
 use crate::build::{Evictions, HTTP_PORT};
-use crate::dataplane::Space;
 use crate::decide::Decision;
 use crate::observe::Observed;
 use crate::validate::Cluster;
+
+mod conditions;
+
+use conditions::{Fact, conditions};
 
 /// What happened while objects were applied and steps done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,7 +56,6 @@ pub fn evictions(observed: &Observed) -> Evictions {
 /// The whole status. `was` is the one before, whose times of change are kept.
 pub fn status(
     cluster: &Cluster,
-    uuid: Uuid,
     generation: Option<i64>,
     observed: &Observed,
     decision: &Decision,
@@ -76,7 +75,7 @@ pub fn status(
     let facts = conditions(cluster, observed, decision, outcome, map.as_ref());
     AnalyticsClusterStatus {
         observed_generation: generation,
-        cluster_uuid: Some(uuid.to_string()),
+        cluster_uuid: observed.identity.as_ref().map(|written| written.cluster.to_string()),
         replicas: count(observed.pods.len()),
         ready_replicas: count(observed.pods.values().filter(|pod| pod.ready).count()),
         selector: Some(labels.join(",")),
@@ -116,131 +115,6 @@ fn members(cluster: &Cluster, observed: &Observed) -> Vec<Member> {
         }
     };
     observed.pods.iter().map(member).collect()
-}
-
-/// A condition without its time.
-struct Fact {
-    kind: &'static str,
-    holds: bool,
-    reason: &'static str,
-    message: String,
-}
-
-fn conditions(
-    cluster: &Cluster,
-    observed: &Observed,
-    decision: &Decision,
-    outcome: &Outcome,
-    map: Option<&PartitionMapStatus>,
-) -> Vec<Fact> {
-    vec![
-        available(cluster, observed, map),
-        progressing(cluster, observed, decision, outcome, map),
-        degraded(cluster, observed, decision, map),
-        storage_low(cluster, observed),
-        Fact {
-            kind: "NameConflict",
-            holds: !outcome.conflicts.is_empty(),
-            reason: if outcome.conflicts.is_empty() { "NamesAreFree" } else { "ForeignObject" },
-            message: if outcome.conflicts.is_empty() {
-                String::new()
-            } else {
-                let names = outcome.conflicts.join(", ");
-                format!("{names} belong to somebody else: rename or delete them, or name the cluster otherwise")
-            },
-        },
-        Fact { kind: "VolumesFound", holds: false, reason: "NoneInTheWay", message: String::new() },
-        Fact {
-            kind: "Paused",
-            holds: cluster.paused,
-            reason: if cluster.paused { "AskedFor" } else { "NotAskedFor" },
-            message: if cluster.paused {
-                "nothing is changed until spec.paused is false".to_owned()
-            } else {
-                String::new()
-            },
-        },
-    ]
-}
-
-fn available(cluster: &Cluster, observed: &Observed, map: Option<&PartitionMapStatus>) -> Fact {
-    let (holds, reason, message) = match map {
-        _ if cluster.desired_state == DesiredState::Stopped => {
-            (false, "Stopped", "spec.desiredState is Stopped; the volumes are kept".to_owned())
-        }
-        None => (false, "NoQuorum", "no store answers for the cluster".to_owned()),
-        Some(map) if map.without_leader > 0 => {
-            let message = format!(
-                "{} groups have no leader: a majority of the workers that hold each must be up",
-                map.without_leader
-            );
-            (false, "NoQuorum", message)
-        }
-        Some(_) if observed.control_ready == 0 => (false, "NoControl", "no control pod is ready".to_owned()),
-        Some(_) => (true, "Serving", "rows are taken and questions answered".to_owned()),
-    };
-    Fact { kind: "Available", holds, reason, message }
-}
-
-fn progressing(
-    cluster: &Cluster,
-    observed: &Observed,
-    decision: &Decision,
-    outcome: &Outcome,
-    map: Option<&PartitionMapStatus>,
-) -> Fact {
-    let ready = count(observed.pods.values().filter(|pod| pod.ready && !pod.deleting).count());
-    let wanted = match cluster.desired_state {
-        DesiredState::Running => i32::from(cluster.workers.replicas),
-        DesiredState::Stopped => 0,
-    };
-    let moving = map.map_or(0, |map| map.moving);
-    let mut what = decision.waits.clone();
-    what.extend(outcome.undone.iter().cloned());
-    what.extend(outcome.changed.iter().cloned());
-    if ready != wanted || count(observed.pods.len()) != wanted {
-        what.push(format!("{ready} of {wanted} workers are ready"));
-    }
-    if moving > 0 {
-        what.push(format!("{moving} partitions move"));
-    }
-    let reason = match (cluster.paused, what.is_empty()) {
-        (true, _) => "Paused",
-        (false, true) => "Settled",
-        (false, false) => "Changing",
-    };
-    Fact { kind: "Progressing", holds: reason == "Changing", reason, message: what.join("; ") }
-}
-
-fn degraded(cluster: &Cluster, observed: &Observed, decision: &Decision, map: Option<&PartitionMapStatus>) -> Fact {
-    let mut what = decision.needs.clone();
-    let lacking = map.map_or(0, |map| map.under_replicated);
-    if lacking > 0 {
-        what.push(format!("{lacking} partitions have fewer copies than {}", cluster.replication_factor));
-    }
-    for (ordinal, pod) in &observed.pods {
-        if let Some(trouble) = &pod.trouble {
-            what.push(format!("worker {ordinal} does not run: {trouble}"));
-        }
-    }
-    let reason = match (decision.needs.is_empty(), what.is_empty()) {
-        (false, _) => "NeedsAPerson",
-        (true, false) => "CopiesMissing",
-        (true, true) => "AllWell",
-    };
-    Fact { kind: "Degraded", holds: !what.is_empty(), reason, message: what.join("; ") }
-}
-
-fn storage_low(cluster: &Cluster, observed: &Observed) -> Fact {
-    let low = observed.stores.identities.iter().filter(|(_, identity)| identity.space != Space::Enough);
-    let names: Vec<String> = low.map(|(ordinal, _)| cluster.name.claim(*ordinal).to_string()).collect();
-    let (reason, message) = if names.is_empty() {
-        ("RoomLeft", String::new())
-    } else {
-        let message = format!("{} nearly full, rows are refused: raise spec.workers.storage.size", names.join(", "));
-        ("NearlyFull", message)
-    };
-    Fact { kind: "StorageLow", holds: !names.is_empty(), reason, message }
 }
 
 /// A resource that was refused, or has no UUID: what was known of it stays, and one condition says why.

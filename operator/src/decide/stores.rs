@@ -52,9 +52,7 @@ pub fn decide(cluster: &Cluster, observed: &Observed, decision: &mut Decision) {
         if known && location.node.is_some() && meta.locations.get(&identity.store) != Some(&location) {
             decision.after.push(Step::Locate(identity.store, location));
         }
-        if known {
-            lost(cluster, observed, (*ordinal, identity.store), meta, decision);
-        }
+        lost(cluster, observed, (*ordinal, identity.store), meta, decision);
     }
     if let Some(level) = cluster.level
         && level > meta.level
@@ -85,7 +83,10 @@ fn lost(cluster: &Cluster, observed: &Observed, (ordinal, now): (u8, StoreId), m
     for store in stores.into_iter().filter(|store| *store != now) {
         let short = groups_short_without(observed, meta, store);
         if short == 0 {
-            decision.after.push(Step::RetireLost(store));
+            // Its successor first: else the cluster would be a store short for nothing.
+            if meta.stores.contains_key(&now) {
+                decision.after.push(Step::RetireLost(store));
+            }
         } else {
             decision.needs.push(format!(
                 "the volume of store {store} (worker {ordinal}) is lost, and {short} groups have no quorum without it: \

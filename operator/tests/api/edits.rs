@@ -224,6 +224,26 @@ async fn a_broken_image_stops_at_the_first_worker_and_setting_it_back_heals() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs an API server: tests/e2e/run --api"]
+async fn a_cluster_with_one_copy_of_everything_can_be_rolled_too() {
+    let (client, namespace) = namespace("single").await;
+    let single = |image: &str| {
+        json!({
+            "image": image, "partitions": 6, "replicationFactor": 1,
+            "workers": {"replicas": 2, "storage": {"size": "1Gi"}},
+        })
+    };
+    let cluster = Cluster::start(client, &namespace, "flights", 12, single("raftduck:1")).await;
+    cluster.settles().await;
+    cluster.apply(single("raftduck:2")).await.unwrap();
+    cluster.settles().await;
+    cluster.is_whole();
+    for pod in cluster.api::<Pod>().list(&ListParams::default()).await.unwrap() {
+        assert_eq!(pod.spec.unwrap().containers[0].image.as_deref(), Some("raftduck:2"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs an API server: tests/e2e/run --api"]
 async fn a_resource_that_is_deleted_and_applied_again_finds_its_rows() {
     let (client, namespace) = namespace("adopt").await;
     let cluster = Cluster::start(client, &namespace, "flights", 10, spec(3)).await;

@@ -3,4 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod deciding;
+mod saying;
 mod stores;
+mod world;

@@ -118,17 +118,21 @@ impl Stores {
     /// What a worker answers for itself.
     pub fn identity(&self, ordinal: u8) -> Option<Identity> {
         let volume = self.volumes.get(&ordinal).filter(|_| self.runs(ordinal))?;
-        let first = self
-            .running
-            .iter()
-            .find(|ordinal| self.meta.replicas.iter().any(|replica| Some(replica.store) == self.on(**ordinal)));
+        let reachable = self.reachable();
+        // Each group is led by the first of its voters that runs, where a majority does.
+        let leads = |group: &GroupId| {
+            let (voters, _) = self.meta.group(*group).unwrap();
+            let first = voters.iter().find(|voter| reachable.contains(&voter.store));
+            self.is_majority(voters) && first.is_some_and(|voter| voter.store == volume.store)
+        };
+        let made = self.meta.cluster.is_some();
         Some(Identity {
             store: volume.store,
             cluster: volume.cluster,
             level: self.level,
             version: "0.1.0".to_owned(),
-            leads: if first == Some(&ordinal) { self.meta.partitions.len() as u32 + 1 } else { 0 },
-            leads_meta: first == Some(&ordinal),
+            leads: self.meta.groups().filter(|group| made && leads(group)).count() as u32,
+            leads_meta: made && leads(&GroupId::META),
             space: Space::Enough,
         })
     }

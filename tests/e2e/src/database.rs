@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::core::v1::{Namespace, Pod, Secret, Service};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Secret, Service};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Client as Kube, Resource, ResourceExt};
 use raftduck_operator_api::AnalyticsCluster;
@@ -55,7 +55,7 @@ impl Database {
         let mut whole = json!({
             "image": format!("{repository}:{tag}"),
             "workers": {"storage": {"size": "1Gi"}, "settings": {"memory": "256Mi", "spill": "512Mi"}},
-            "control": {"memory": "256Mi"},
+            "control": {"memory": "256Mi", "service": {"type": "NodePort"}},
         });
         merge(&mut whole, spec);
         let resource = json!({
@@ -148,14 +148,19 @@ impl Database {
         Ok(String::from_utf8(bytes.0)?)
     }
 
-    /// The Service's address, as a pod, or a node, reaches it.
+    /// The Service's address, as this machine reaches it: its port of the first node.
     ///
     /// # Errors
-    /// Where there is no Service.
+    /// Where there is no Service, or no node.
     pub async fn service(&self) -> Result<String> {
         let service = self.api::<Service>().get(&format!("{}-client", self.name)).await?;
-        let ip = service.spec.and_then(|spec| spec.cluster_ip).context("the Service has no address")?;
-        Ok(format!("http://{ip}:8080"))
+        let ports = service.spec.and_then(|spec| spec.ports).unwrap_or_default();
+        let port = ports.first().and_then(|port| port.node_port).context("the Service has no port of the nodes")?;
+        let nodes = Api::<Node>::all(self.kube.clone()).list(&ListParams::default()).await?;
+        let first = nodes.items.into_iter().min_by_key(ResourceExt::name_any).context("there is no node")?;
+        let addresses = first.status.and_then(|status| status.addresses).unwrap_or_default();
+        let internal = addresses.into_iter().find(|one| one.type_ == "InternalIP").context("a node has no address")?;
+        Ok(format!("http://{}:{port}", internal.address))
     }
 
     /// A client that repeats what may pass, through the Service.

@@ -55,3 +55,12 @@ pub async fn install() -> Result<()> {
 pub async fn uninstall() -> Result<()> {
     run("helm", &["uninstall", "raftduck", "--namespace", NAMESPACE, "--wait"]).await.map(drop)
 }
+
+/// Whether the suite runs on the cluster from Go modules; says so where it does not, since less is tried then.
+pub fn on_test_cluster(what: &str) -> bool {
+    let there = std::env::var("E2E_CLUSTER").is_ok_and(|kind| kind == "modules");
+    if !there {
+        println!("NOT TRIED HERE: it takes the cluster from Go modules, for {what}");
+    }
+    there
+}

@@ -1,5 +1,4 @@
-//! What a platform team does to a cluster that is written to all the while. Each test has a database of its own, and
-//! looks at its end for every row that was acknowledged.
+//! A cluster's life: made, scaled, rolled, stopped, found again.
 
 use std::time::Instant;
 
@@ -172,5 +171,60 @@ async fn a_token_is_rotated_without_a_restart() -> Result<()> {
     until("the new token is taken", async || new.tables().await.ok().map(drop)).await?;
     until("the old one is refused", async || old.tables().await.is_err().then_some(())).await?;
     ensure!(database.pods("control").await? == before, "a control was restarted");
+    database.drop_namespace().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a Kubernetes: tests/e2e/run"]
+async fn volumes_grow_under_pods_that_stay() -> Result<()> {
+    operator::install().await?;
+    if !operator::on_test_cluster("its storage class that grows") {
+        return Ok(());
+    }
+    let storage = |size: &str| json!({"workers": {"storage": {"size": size, "className": "growable"}}});
+    let database = Database::create("e2e-grow", "flights", storage("1Gi")).await?;
+    database.settled().await?;
+    let writers = database.load().await?;
+    let before = database.pods("worker").await?;
+    database.edit(storage("2Gi")).await?;
+    until("the volumes have grown", async || {
+        let claims = database.api::<PersistentVolumeClaim>().list(&ListParams::default()).await.ok()?;
+        let grown =
+            |claim: &PersistentVolumeClaim| Some(claim.status.as_ref()?.capacity.as_ref()?["storage"].0 == "2Gi");
+        claims.items.iter().all(|claim| grown(claim) == Some(true)).then_some(())
+    })
+    .await?;
+    database.settled().await?;
+    ensure!(database.pods("worker").await? == before, "a pod was made anew");
+    println!("{} rows there exactly once", writers.check().await?);
+    database.drop_namespace().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a Kubernetes: tests/e2e/run"]
+async fn clients_outside_come_through_the_ingress() -> Result<()> {
+    operator::install().await?;
+    if !operator::on_test_cluster("its Ingress controller") {
+        return Ok(());
+    }
+    let ingress = json!({"control": {"ingress": {"host": "flights.example.com", "className": "standin"}}});
+    let database = Database::create("e2e-ingress", "flights", ingress).await?;
+    database.settled().await?;
+    let token = database.token("read").await?;
+    let http = reqwest::Client::new();
+    let answer = until("the Ingress answers", async || {
+        let request = http.post("http://10.90.0.1/v1/sql").header("Host", "flights.example.com").bearer_auth(&token);
+        let request = request.header("Content-Type", "text/plain").body("SELECT 6 * 7");
+        request.send().await.ok()?.error_for_status().ok()?.json::<Value>().await.ok()
+    })
+    .await?;
+    ensure!(answer["rows"] == json!([[42]]), "{answer}");
+    // Taken out of the spec it goes.
+    database.edit(json!({"control": {"ingress": null}})).await?;
+    until("the Ingress is gone", async || {
+        let ingresses = database.api::<k8s_openapi::api::networking::v1::Ingress>();
+        ingresses.get_opt("flights-client").await.ok()?.is_none().then_some(())
+    })
+    .await?;
     database.drop_namespace().await
 }
