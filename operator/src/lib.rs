@@ -9,6 +9,7 @@ pub mod act;
 pub mod apply;
 pub mod backoff;
 pub mod build;
+pub mod check;
 pub mod dataplane;
 pub mod decide;
 pub mod lease;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use anyhow::Context;
 use clap::{Parser, Subcommand, ValueEnum};
 use kube::Client;
+use raftduck_operator::check::check;
 use raftduck_operator::names::Namespace;
 use raftduck_operator::run::{Settings, run};
 use tokio::signal::unix::{SignalKind, signal};
@@ -22,8 +23,20 @@ struct Cli {
 enum Command {
     /// Prints the CustomResourceDefinition as YAML: what `crds/` holds.
     Crd,
+    /// Says whether an operator is at work: the definition is there, rights suffice, the lease is held.
+    Check(Check),
     /// Runs the operator, in a pod or, for trying it out, beside a kubeconfig.
     Run(Box<Run>),
+}
+
+#[derive(clap::Args)]
+struct Check {
+    /// The namespace the operator runs in.
+    #[arg(long, env = "POD_NAMESPACE", default_value = "default")]
+    namespace: String,
+    /// The namespaces it looks at; all of them where none is named.
+    #[arg(long, env = "WATCH_NAMESPACES", value_delimiter = ',')]
+    watch_namespaces: Vec<String>,
 }
 
 #[derive(clap::Args)]
@@ -57,9 +70,30 @@ enum LogFormat {
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Crd => print!("{}", definition()?),
+        Command::Check(arguments) => look(arguments)?,
         Command::Run(arguments) => operate(*arguments)?,
     }
     Ok(())
+}
+
+fn namespace(name: &String) -> anyhow::Result<Namespace> {
+    Namespace::new(name).with_context(|| format!("the namespace {name:?}"))
+}
+
+fn namespaces(names: &[String]) -> anyhow::Result<Vec<Namespace>> {
+    names.iter().filter(|name| !name.is_empty()).map(namespace).collect()
+}
+
+#[tokio::main]
+async fn look(arguments: Check) -> anyhow::Result<()> {
+    let client = client().await?;
+    let watched = namespaces(&arguments.watch_namespaces)?;
+    println!("{}", check(client, &namespace(&arguments.namespace)?, &watched).await?);
+    Ok(())
+}
+
+async fn client() -> anyhow::Result<Client> {
+    Client::try_default().await.context("finding Kubernetes: run in a pod, or set KUBECONFIG")
 }
 
 #[tokio::main]
@@ -69,15 +103,13 @@ async fn operate(arguments: Run) -> anyhow::Result<()> {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().with_span_list(false).init(),
     }
-    let namespace = |name: &String| Namespace::new(name).with_context(|| format!("the namespace {name:?}"));
-    let watched = arguments.watch_namespaces.iter().filter(|name| !name.is_empty()).map(namespace);
     let settings = Settings {
         namespace: namespace(&arguments.namespace)?,
-        watched: watched.collect::<anyhow::Result<_>>()?,
+        watched: namespaces(&arguments.watch_namespaces)?,
         identity: arguments.name,
         listen: arguments.listen,
     };
-    let client = Client::try_default().await.context("finding Kubernetes: run in a pod, or set KUBECONFIG")?;
+    let client = client().await?;
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let stop = async move {
         tokio::select! {

@@ -48,6 +48,14 @@ pub async fn install() -> Result<()> {
     .map(drop)
 }
 
+/// Runs the chart's own test.
+///
+/// # Errors
+/// Where it fails, with what it said.
+pub async fn test() -> Result<String> {
+    run("helm", &["test", "raftduck", "--namespace", NAMESPACE, "--logs", "--timeout", "120s"]).await
+}
+
 /// Uninstalls the chart.
 ///
 /// # Errors

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 #[ignore = "needs a Kubernetes: tests/e2e/run"]
 async fn a_cluster_is_made_asked_deleted_and_found_again() -> Result<()> {
     operator::install().await?;
+    ensure!(operator::test().await?.contains("looks after them"));
     let begun = Instant::now();
     let database = Database::create("e2e-make", "flights", json!({})).await?;
     database.settled().await?;
