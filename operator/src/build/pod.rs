@@ -1,16 +1,16 @@
 //! What the pods of both roles share.
 
 use k8s_openapi::api::core::v1::{
-    Capabilities, ContainerPort, EmptyDirVolumeSource, HTTPGetAction, KeyToPath, LocalObjectReference,
-    PodSecurityContext, PodSpec, PodTemplateSpec, Probe, SeccompProfile, SecretVolumeSource, SecurityContext,
-    ServicePort, TopologySpreadConstraint, Volume, VolumeMount,
+    Affinity, Capabilities, ContainerPort, EmptyDirVolumeSource, HTTPGetAction, KeyToPath, LocalObjectReference,
+    PodAffinityTerm, PodAntiAffinity, PodSecurityContext, PodSpec, PodTemplateSpec, Probe, SeccompProfile,
+    SecretVolumeSource, SecurityContext, ServicePort, Volume, VolumeMount, WeightedPodAffinityTerm,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use raftduck_operator_api::{PullPolicy, Spread};
 
 use super::Builder;
-use super::labels::Component;
+use super::labels::{Component, NODE, ZONE};
 use crate::names::SecretName;
 use crate::validate::Placement;
 
@@ -59,10 +59,7 @@ impl Builder<'_> {
                 seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".to_owned(), localhost_profile: None }),
                 ..PodSecurityContext::default()
             }),
-            topology_spread_constraints: Some(vec![
-                self.spread(component, "topology.kubernetes.io/zone", "ScheduleAnyway"),
-                self.spread(component, "kubernetes.io/hostname", self.on_few_nodes(component)),
-            ]),
+            affinity: Some(Affinity { pod_anti_affinity: Some(self.apart(component)), ..Affinity::default() }),
             ..PodSpec::default()
         }
     }
@@ -73,20 +70,19 @@ impl Builder<'_> {
         PodTemplateSpec { metadata: Some(metadata), spec: Some(spec) }
     }
 
-    fn on_few_nodes(&self, component: Component) -> &'static str {
-        match (component, self.cluster.workers.spread) {
-            (Component::Worker, Spread::Required) => "DoNotSchedule",
-            _ => "ScheduleAnyway",
-        }
-    }
-
-    fn spread(&self, component: Component, key: &str, otherwise: &str) -> TopologySpreadConstraint {
-        TopologySpreadConstraint {
-            max_skew: 1,
+    /// Apart on nodes, then in zones. Not by topology spread constraints: of those that are only wished for, none counts
+    /// on a node that lacks the label of any, and many a cluster knows no zones.
+    fn apart(&self, component: Component) -> PodAntiAffinity {
+        let term = |key: &str| PodAffinityTerm {
             topology_key: key.to_owned(),
-            when_unsatisfiable: otherwise.to_owned(),
             label_selector: Some(self.pods(Some(component))),
-            ..TopologySpreadConstraint::default()
+            ..PodAffinityTerm::default()
+        };
+        let wish = |weight, key| WeightedPodAffinityTerm { weight, pod_affinity_term: term(key) };
+        let never = component == Component::Worker && self.cluster.workers.spread == Spread::Required;
+        PodAntiAffinity {
+            required_during_scheduling_ignored_during_execution: never.then(|| vec![term(NODE)]),
+            preferred_during_scheduling_ignored_during_execution: Some(vec![wish(100, NODE), wish(50, ZONE)]),
         }
     }
 
