@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::core::v1::Namespace;
-use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Client, Resource, ResourceExt};
 use parking_lot::Mutex;
+use raftduck_operator::validate;
 use raftduck_operator_api::AnalyticsCluster;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -36,6 +37,11 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         self.kubernetes.abort();
     }
+}
+
+/// The least spec of that many workers.
+pub fn spec(workers: u8) -> Value {
+    json!({"image": "raftduck:1", "partitions": 6, "workers": {"replicas": workers, "storage": {"size": "1Gi"}}})
 }
 
 /// A namespace for one test, with the definition of the resource installed.
@@ -74,16 +80,26 @@ pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T
 }
 
 impl Cluster {
-    /// Applies a resource and starts its operator; `number` tells its stores' addresses from another's.
+    /// A cluster that settled, in a namespace of its own; `number` tells its stores' addresses from another's.
+    pub async fn settled(test: &str, number: u8, spec: Value) -> Self {
+        let (client, namespace) = namespace(test).await;
+        let cluster = Self::start(client, &namespace, "flights", number, spec).await;
+        cluster.settles().await;
+        cluster
+    }
+
+    /// Applies a resource and starts its operator.
     pub async fn start(client: Client, namespace: &str, name: &str, number: u8, spec: Value) -> Self {
         let stores = Arc::new(Mutex::new(Stores::new()));
         let budget = Budget::default();
-        let port = plane::serve(number, stores.clone(), budget.clone()).await;
+        let mut resource = AnalyticsCluster::new(name, serde_json::from_value(spec.clone()).unwrap());
+        resource.metadata.namespace = Some(namespace.to_owned());
+        let read = Arc::new(validate::Cluster::read(&resource).unwrap());
+        let port = plane::serve(number, read.clone(), stores.clone(), budget.clone()).await;
         let broken = Arc::<Mutex<BTreeSet<String>>>::default();
         let scripted = Kubernetes {
             client: client.clone(),
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
+            cluster: read,
             number,
             stores: stores.clone(),
             broken: broken.clone(),
@@ -139,6 +155,12 @@ impl Cluster {
     pub async fn scale(&self, replicas: i32) -> kube::Result<()> {
         let patch = json!({"spec": {"replicas": replicas}});
         self.resources().patch_scale(&self.name, &PatchParams::default(), &Patch::Merge(patch)).await.map(drop)
+    }
+
+    /// The UIDs of the workers' pods.
+    pub async fn pods(&self) -> BTreeSet<String> {
+        let pods = self.api::<Pod>().list(&ListParams::default()).await.unwrap();
+        pods.items.iter().filter_map(ResourceExt::uid).collect()
     }
 
     pub async fn delete(&self) {

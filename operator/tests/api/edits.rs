@@ -11,13 +11,9 @@ use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::cluster::{Cluster, namespace, until};
-
-fn spec(workers: u8) -> Value {
-    json!({"image": "raftduck:1", "partitions": 6, "workers": {"replicas": workers, "storage": {"size": "1Gi"}}})
-}
+use crate::cluster::{Cluster, namespace, spec, until};
 
 /// Deletes what that resource owned, as Kubernetes' garbage collector does, which this API server is without.
 async fn collect_garbage(client: Client, namespace: String, owner: String) {
@@ -62,9 +58,7 @@ fn refusal(answer: kube::Result<()>) -> String {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs an API server: tests/e2e/run --api"]
 async fn the_api_server_refuses_what_cannot_be_and_says_why() {
-    let (client, namespace) = namespace("rules").await;
-    let cluster = Cluster::start(client, &namespace, "flights", 2, spec(5)).await;
-    cluster.settles().await;
+    let cluster = Cluster::settled("rules", 2, spec(5)).await;
     let message = refusal(cluster.scale(2).await);
     assert!(message.contains("replicationFactor is 3 and workers.replicas is 2"), "{message}");
     for (change, part) in [
@@ -85,22 +79,25 @@ async fn the_api_server_refuses_what_cannot_be_and_says_why() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs an API server: tests/e2e/run --api"]
 async fn a_child_that_is_deleted_or_changed_comes_back_as_it_was() {
-    let (client, namespace) = namespace("drift").await;
-    let cluster = Cluster::start(client, &namespace, "flights", 3, spec(3)).await;
-    cluster.settles().await;
+    let cluster = Cluster::settled("drift", 3, spec(3)).await;
     let services = cluster.api::<Service>();
     let was = services.get("flights-client").await.unwrap();
     services.delete("flights-client", &DeleteParams::default()).await.unwrap();
     until("the Service is back", async || services.get_opt("flights-client").await.unwrap()).await;
     let sets = cluster.api::<StatefulSet>();
-    // Kubernetes' own ordered roll-out would wait for ever at a worker that is not ready.
-    let patch =
-        json!({"spec": {"updateStrategy": {"type": "RollingUpdate"}}, "metadata": {"annotations": {"mine": "stays"}}});
+    // Kubernetes' own ordered roll-out would wait for ever at a worker that is not ready. And of the worker that is
+    // more, nobody knows when its store registers.
+    let patch = json!({
+        "spec": {"updateStrategy": {"type": "RollingUpdate"}, "replicas": 4},
+        "metadata": {"annotations": {"mine": "stays"}},
+    });
     sets.patch("flights-workers", &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
-    until("it is the operator's again who restarts workers", async || {
+    until("it is the operator's again who restarts workers, and who says how many", async || {
         let set = sets.get("flights-workers").await.unwrap();
         assert!(set.annotations().contains_key("mine"));
-        (set.spec.unwrap().update_strategy.unwrap().type_.as_deref() == Some("OnDelete")).then_some(())
+        let spec = set.spec.unwrap();
+        let mended = spec.update_strategy.unwrap().type_.as_deref() == Some("OnDelete") && spec.replicas == Some(3);
+        mended.then_some(())
     })
     .await;
     let now = services.get("flights-client").await.unwrap();
@@ -152,9 +149,7 @@ async fn two_clusters_of_one_namespace_know_nothing_of_each_other() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs an API server: tests/e2e/run --api"]
 async fn a_paused_cluster_is_watched_and_not_changed() {
-    let (client, namespace) = namespace("pause").await;
-    let cluster = Cluster::start(client, &namespace, "flights", 7, spec(3)).await;
-    cluster.settles().await;
+    let cluster = Cluster::settled("pause", 7, spec(3)).await;
     cluster.edit(json!({"paused": true, "workers": {"replicas": 5}})).await.unwrap();
     until("it is paused", async || cluster.condition("Paused").await.filter(|found| found.0)).await;
     cluster.api::<Service>().delete("flights-client", &DeleteParams::default()).await.unwrap();
@@ -172,11 +167,9 @@ async fn a_paused_cluster_is_watched_and_not_changed() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs an API server: tests/e2e/run --api"]
 async fn a_stopped_cluster_keeps_its_volumes_whatever_the_policy_and_starts_with_them() {
-    let (client, namespace) = namespace("stop").await;
     let mut whole = spec(3);
     whole["workers"]["storage"]["whenDeleted"] = json!("Delete");
-    let cluster = Cluster::start(client, &namespace, "flights", 8, whole).await;
-    cluster.settles().await;
+    let cluster = Cluster::settled("stop", 8, whole).await;
     let made = cluster.stores.lock().meta.cluster;
     cluster.edit(json!({"desiredState": "Stopped"})).await.unwrap();
     let claims = cluster.api::<PersistentVolumeClaim>();
@@ -200,15 +193,9 @@ async fn a_stopped_cluster_keeps_its_volumes_whatever_the_policy_and_starts_with
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs an API server: tests/e2e/run --api"]
 async fn a_broken_image_stops_at_the_first_worker_and_setting_it_back_heals() {
-    let (client, namespace) = namespace("broken").await;
-    let cluster = Cluster::start(client, &namespace, "flights", 9, spec(3)).await;
-    cluster.settles().await;
+    let cluster = Cluster::settled("broken", 9, spec(3)).await;
     cluster.broken.lock().insert("raftduck:broken".into());
-    let uids = async || -> Vec<String> {
-        let pods = cluster.api::<Pod>().list(&ListParams::default()).await.unwrap();
-        pods.items.iter().filter_map(ResourceExt::uid).collect()
-    };
-    let before = uids().await;
+    let before = cluster.pods().await;
     cluster.edit(json!({"image": "raftduck:broken"})).await.unwrap();
     until("the others wait", async || {
         let (_, _, message) = cluster.condition("Progressing").await?;
@@ -219,22 +206,20 @@ async fn a_broken_image_stops_at_the_first_worker_and_setting_it_back_heals() {
     cluster.edit(json!({"image": "raftduck:1"})).await.unwrap();
     cluster.settles().await;
     cluster.is_whole();
-    let after = uids().await;
-    assert_eq!(before.iter().filter(|uid| after.contains(uid)).count(), 2);
+    let after = cluster.pods().await;
+    assert_eq!(before.intersection(&after).count(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs an API server: tests/e2e/run --api"]
 async fn a_cluster_with_one_copy_of_everything_can_be_rolled_too() {
-    let (client, namespace) = namespace("single").await;
     let single = |image: &str| {
         json!({
             "image": image, "partitions": 6, "replicationFactor": 1,
             "workers": {"replicas": 2, "storage": {"size": "1Gi"}},
         })
     };
-    let cluster = Cluster::start(client, &namespace, "flights", 12, single("raftduck:1")).await;
-    cluster.settles().await;
+    let cluster = Cluster::settled("single", 12, single("raftduck:1")).await;
     cluster.apply(single("raftduck:2")).await.unwrap();
     cluster.settles().await;
     cluster.is_whole();
@@ -246,13 +231,11 @@ async fn a_cluster_with_one_copy_of_everything_can_be_rolled_too() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs an API server: tests/e2e/run --api"]
 async fn a_resource_that_is_deleted_and_applied_again_finds_its_rows() {
-    let (client, namespace) = namespace("adopt").await;
-    let cluster = Cluster::start(client, &namespace, "flights", 10, spec(3)).await;
-    cluster.settles().await;
+    let cluster = Cluster::settled("adopt", 10, spec(3)).await;
     let made = cluster.stores.lock().meta.cluster;
     let made_for = cluster.resources().get("flights").await.unwrap().uid().unwrap();
     cluster.delete().await;
-    let collector = tokio::spawn(collect_garbage(cluster.client.clone(), namespace.clone(), made_for));
+    let collector = tokio::spawn(collect_garbage(cluster.client.clone(), cluster.namespace.clone(), made_for));
     // To begin anew over them is refused.
     let mut new = spec(3);
     new["bootstrap"] = json!({"new": {}});
@@ -280,11 +263,7 @@ async fn volumes_grow_and_pods_stay() {
     growing["workers"]["storage"]["className"] = json!("grows");
     let cluster = Cluster::start(client, &namespace, "flights", 11, growing).await;
     cluster.settles().await;
-    let uids = async || -> Vec<String> {
-        let pods = cluster.api::<Pod>().list(&ListParams::default()).await.unwrap();
-        pods.items.iter().filter_map(ResourceExt::uid).collect()
-    };
-    let before = uids().await;
+    let before = cluster.pods().await;
     cluster.edit(json!({"workers": {"storage": {"size": "2Gi"}}})).await.unwrap();
     let sets = cluster.api::<StatefulSet>();
     until("the StatefulSet is made anew", async || {
@@ -298,5 +277,5 @@ async fn volumes_grow_and_pods_stay() {
     for claim in claims {
         assert_eq!(claim.spec.unwrap().resources.unwrap().requests.unwrap()["storage"].0, "2Gi");
     }
-    assert_eq!(uids().await, before);
+    assert_eq!(cluster.pods().await, before);
 }

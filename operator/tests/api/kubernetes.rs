@@ -9,16 +9,16 @@ use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimVol
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Client, Resource, ResourceExt};
 use parking_lot::Mutex;
+use raftduck_operator::validate::Cluster;
 use serde_json::json;
 
-use crate::plane::address;
+use crate::plane::ip;
 use crate::stores::Stores;
 
 /// Kubernetes, as far as it concerns one cluster.
 pub struct Kubernetes {
     pub client: Client,
-    pub namespace: String,
-    pub name: String,
+    pub cluster: Arc<Cluster>,
     /// Tells this cluster's workers from another's, by their addresses.
     pub number: u8,
     pub stores: Arc<Mutex<Stores>>,
@@ -28,11 +28,12 @@ pub struct Kubernetes {
 
 impl Kubernetes {
     fn api<K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>>(&self) -> Api<K> {
-        Api::namespaced(self.client.clone(), &self.namespace)
+        Api::namespaced(self.client.clone(), &self.cluster.namespace.to_string())
     }
 
-    fn ordinal(&self, pod: &str) -> Option<u8> {
-        pod.strip_prefix(&format!("{}-workers-", self.name))?.parse().ok()
+    /// Every object of the cluster.
+    fn listed(&self) -> ListParams {
+        ListParams::default().labels(&format!("app.kubernetes.io/instance={}", self.cluster.name))
     }
 
     /// Goes on until it is dropped.
@@ -51,7 +52,7 @@ impl Kubernetes {
 
     async fn turn(&self) -> kube::Result<()> {
         let sets = self.api::<StatefulSet>();
-        let Some(set) = sets.get_opt(&format!("{}-workers", self.name)).await? else { return Ok(()) };
+        let Some(set) = sets.get_opt(&String::from(self.cluster.name.stateful_set())).await? else { return Ok(()) };
         if set.metadata.deletion_timestamp.is_some() {
             // Its pods are orphaned.
             let orphaned = json!({"metadata": {"finalizers": null}});
@@ -62,10 +63,9 @@ impl Kubernetes {
         let wanted = u8::try_from(spec.replicas.unwrap()).unwrap();
         let revision = revision(&set);
         let pods = self.api::<Pod>();
-        let listed = ListParams::default().labels(&format!("app.kubernetes.io/instance={}", self.name));
         let mut there: BTreeMap<u8, Pod> = BTreeMap::new();
-        for pod in pods.list(&listed).await?.items {
-            if let Some(ordinal) = self.ordinal(&pod.name_any()) {
+        for pod in pods.list(&self.listed()).await?.items {
+            if let Some(ordinal) = self.cluster.name.ordinal(&pod.name_any()) {
                 there.insert(ordinal, pod);
             }
         }
@@ -79,12 +79,12 @@ impl Kubernetes {
             self.claim(&set, ordinal).await?;
             let template = spec.template.clone();
             let mut metadata = template.metadata.unwrap_or_default();
-            metadata.name = Some(format!("{}-{ordinal}", set.name_any()));
+            metadata.name = Some(self.cluster.name.worker(ordinal).to_string());
             metadata.owner_references = set.controller_owner_ref(&()).map(|owner| vec![owner]);
             metadata.labels.get_or_insert_default().insert("controller-revision-hash".into(), revision.clone());
             let mut spec = template.spec.unwrap();
             let source = PersistentVolumeClaimVolumeSource {
-                claim_name: format!("data-{}-{ordinal}", set.name_any()),
+                claim_name: self.cluster.name.claim(ordinal).to_string(),
                 read_only: None,
             };
             let volume = Volume { name: "data".into(), persistent_volume_claim: Some(source), ..Volume::default() };
@@ -128,9 +128,7 @@ impl Kubernetes {
             if broken {
                 stores.stop(ordinal);
             } else {
-                let namespace = &self.namespace;
-                let (pod, set) = (pod.name_any(), format!("{}-workers", self.name));
-                stores.start(ordinal, &format!("{pod}.{set}.{namespace}.svc:8081"));
+                stores.start(ordinal);
             }
             stores.identity(ordinal).is_some_and(|identity| identity.cluster.is_some())
         };
@@ -139,7 +137,7 @@ impl Kubernetes {
         if now.iter().any(|one| one.type_ == "Ready" && one.status == ready) {
             return Ok(());
         }
-        let ip = address(self.number, ordinal).to_string();
+        let ip = ip(self.number, ordinal).to_string();
         let status = json!({"status": {
             "phase": "Running", "podIP": ip, "podIPs": [{"ip": ip}],
             "conditions": [{"type": "Ready", "status": ready}],
@@ -150,7 +148,7 @@ impl Kubernetes {
 
     async fn claim(&self, set: &StatefulSet, ordinal: u8) -> kube::Result<()> {
         let claims = self.api::<PersistentVolumeClaim>();
-        let name = format!("data-{}-{ordinal}", set.name_any());
+        let name = self.cluster.name.claim(ordinal).to_string();
         if claims.get_opt(&name).await?.is_some() {
             return Ok(());
         }
@@ -167,9 +165,9 @@ impl Kubernetes {
     /// A claim on its way out goes once no pod uses it.
     async fn let_claims_go(&self, pods: &BTreeMap<u8, Pod>) -> kube::Result<()> {
         let claims = self.api::<PersistentVolumeClaim>();
-        let listed = ListParams::default().labels(&format!("app.kubernetes.io/instance={}", self.name));
-        for claim in claims.list(&listed).await?.items {
-            let ordinal = claim.name_any().strip_prefix("data-").and_then(|pod| self.ordinal(pod)).unwrap();
+        for claim in claims.list(&self.listed()).await?.items {
+            let pod = claim.name_any().strip_prefix("data-").map(str::to_owned).unwrap();
+            let ordinal = self.cluster.name.ordinal(&pod).unwrap();
             if claim.metadata.deletion_timestamp.is_some() && !pods.contains_key(&ordinal) {
                 assert_eq!(self.held(ordinal), 0, "the volume of worker {ordinal} goes, and copies are on it");
                 let free = json!({"metadata": {"finalizers": null}});
@@ -182,7 +180,7 @@ impl Kubernetes {
 
     async fn control(&self) -> kube::Result<()> {
         let deployments = self.api::<Deployment>();
-        let name = format!("{}-control", self.name);
+        let name = String::from(self.cluster.name.deployment());
         let Some(deployment) = deployments.get_opt(&name).await? else { return Ok(()) };
         let wanted = deployment.spec.and_then(|spec| spec.replicas);
         if deployment.status.and_then(|status| status.ready_replicas) != wanted {

@@ -127,10 +127,8 @@ impl Operator {
     /// Starts one that looks at one namespace.
     pub async fn start(namespace: &str, store_port: u16, budget: &Budget) -> Self {
         let config = Config::infer().await.unwrap();
-        let default_namespace = config.default_namespace.clone();
         let builder = ClientBuilder::try_from(config).unwrap();
         let client: Client = builder.with_layer(&Counting(budget.clone())).build();
-        let _ = default_namespace;
         let reporter = Reporter { controller: "raftduck-operator".into(), instance: Some("test".into()) };
         let watched = Namespace::new(namespace).unwrap();
         let context = Context {

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use raftduck_model::meta::{Location, MetaCommand, MetaError};
 use raftduck_model::{ClusterId, StoreId};
 use raftduck_operator::dataplane::Bootstrap;
+use raftduck_operator::validate::Cluster;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -27,22 +28,21 @@ struct Worker {
     ordinal: u8,
     stores: Arc<Mutex<Stores>>,
     budget: Budget,
-    /// The ordinal in an address.
-    ordinal_at: fn(&str) -> u8,
+    cluster: Arc<Cluster>,
 }
 
-/// The address of that worker of that cluster.
-pub fn address(cluster: u8, ordinal: u8) -> Ipv4Addr {
-    Ipv4Addr::new(127, 0, cluster, ordinal + 1)
+/// The IP of that worker of the cluster of that number.
+pub fn ip(number: u8, ordinal: u8) -> Ipv4Addr {
+    Ipv4Addr::new(127, 0, number, ordinal + 1)
 }
 
 /// Serves until the listeners' tasks are dropped with the runtime. Returns the port.
-pub async fn serve(cluster: u8, stores: Arc<Mutex<Stores>>, budget: Budget) -> u16 {
+pub async fn serve(number: u8, cluster: Arc<Cluster>, stores: Arc<Mutex<Stores>>, budget: Budget) -> u16 {
     let mut port = 0;
     for ordinal in 0..WORKERS {
-        let listener = TcpListener::bind((address(cluster, ordinal), port)).await.unwrap();
+        let listener = TcpListener::bind((ip(number, ordinal), port)).await.unwrap();
         port = listener.local_addr().unwrap().port();
-        let worker = Worker { ordinal, stores: stores.clone(), budget: budget.clone(), ordinal_at };
+        let worker = Worker { ordinal, stores: stores.clone(), budget: budget.clone(), cluster: cluster.clone() };
         let router = Router::new()
             .route("/admin/v1/identity", get(identity))
             .route("/admin/v1/cluster", get(state))
@@ -59,10 +59,6 @@ pub async fn serve(cluster: u8, stores: Arc<Mutex<Stores>>, budget: Budget) -> u
     port
 }
 
-fn ordinal_at(address: &str) -> u8 {
-    address.split('.').next().and_then(|pod| pod.rsplit('-').next()).unwrap().parse().unwrap()
-}
-
 /// An operator that ended waits for no answer.
 async fn counted(State(worker): State<Worker>, request: Request, next: Next) -> Response {
     let writes = request.method() != Method::GET;
@@ -77,8 +73,11 @@ async fn counted(State(worker): State<Worker>, request: Request, next: Next) -> 
     response
 }
 
+/// A store that says it is not registered is so a moment later: the worst one for its operator.
 async fn identity(State(worker): State<Worker>) -> Json<Value> {
-    let identity = worker.stores.lock().identity(worker.ordinal).unwrap();
+    let mut stores = worker.stores.lock();
+    let identity = stores.identity(worker.ordinal).unwrap();
+    stores.join(worker.ordinal, &worker.cluster.worker_address(worker.ordinal));
     Json(json!({
         "store": identity.store, "cluster": identity.cluster, "level": identity.level, "version": identity.version,
         "leads": identity.leads, "leads_meta": identity.leads_meta, "space": "enough",
@@ -98,7 +97,7 @@ async fn bootstrap(State(worker): State<Worker>, Json(asked): Json<Value>) -> St
         partitions: serde_json::from_value(asked["partitions"].clone()).unwrap(),
         replication: serde_json::from_value(asked["replication"].clone()).unwrap(),
     };
-    worker.stores.lock().bootstrap(&request, worker.ordinal_at);
+    worker.stores.lock().bootstrap(&request, |address| worker.cluster.ordinal_at(address).unwrap());
     StatusCode::NO_CONTENT
 }
 

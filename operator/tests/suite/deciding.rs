@@ -48,6 +48,43 @@ fn a_change_of_mind_half_way_takes_the_drain_back() {
 }
 
 #[test]
+fn a_store_that_is_about_to_be_registered_is_waited_for() {
+    let mut world = World::new();
+    world.settles(&sized(3));
+    // Two pods are made and answer, and nobody has taken their stores in, when the mind is changed.
+    assert!(world.reconcile(&sized(5)).is_ok());
+    world.turn(&sized(5));
+    assert_eq!((world.pods.len(), world.stores.meta.stores.len()), (5, 3));
+    assert!(world.reconcile(&sized(3)).is_ok());
+    assert_eq!(world.set.as_ref().unwrap().replicas, 5);
+    world.settles(&sized(3));
+    world.is_whole(&sized(3));
+    assert_eq!(world.stores.meta.retired.len(), 2, "taken in, emptied, given up");
+}
+
+#[test]
+fn a_store_that_was_registered_while_its_pod_was_taken_comes_back_to_be_emptied() {
+    let mut world = World::new();
+    // Nobody else has what it holds.
+    let wanted = cluster(json!({"replicationFactor": 1, "partitions": 6}));
+    world.settles(&wanted);
+    // It answers nobody but the other stores, registers and gets copies: and its pod goes at that moment.
+    world.stores.start(3);
+    world.stores.join(3, &wanted.worker_address(3));
+    for _ in 0..20 {
+        world.stores.work(2);
+    }
+    world.stores.stop(3);
+    let late = world.stores.on(3).unwrap();
+    assert!(world.stores.held_by(late) > 0);
+    let claim = world.claims[&0].clone();
+    world.claims.insert(3, Claim { uid: "late".into(), ..claim });
+    world.settles(&wanted);
+    world.is_whole(&wanted);
+    assert!(world.stores.meta.retired.contains(&late));
+}
+
+#[test]
 fn a_stopped_cluster_starts_with_every_store_it_had() {
     let mut world = World::new();
     world.settles(&sized(5));

@@ -32,13 +32,16 @@ impl Stores {
     }
 
     /// A worker starts, on the volume that it had if that is still there.
-    pub fn start(&mut self, ordinal: u8, address: &str) {
+    pub fn start(&mut self, ordinal: u8) {
         if self.volumes.get(&ordinal).is_none_or(|volume| self.meta.retired.contains(&volume.store)) {
             self.made += 1;
             self.volumes.insert(ordinal, Volume { store: StoreId(Uuid::from_u128(self.made)), cluster: None });
         }
         self.running.insert(ordinal);
-        // It asks the others to take it in.
+    }
+
+    /// A worker that runs asks the others to take it in.
+    pub fn join(&mut self, ordinal: u8, address: &str) {
         let store = self.volumes[&ordinal].store;
         let known = self.meta.stores.contains_key(&store);
         if !known && self.meta.cluster.is_some() && self.has_quorum() {

@@ -254,8 +254,11 @@ impl World {
             }
         }
         for (ordinal, pod) in &mut self.pods {
+            match pod.ip {
+                Some(_) => self.stores.join(*ordinal, &cluster.worker_address(*ordinal)),
+                None => self.stores.start(*ordinal),
+            }
             pod.ip = Some(format!("127.0.0.{ordinal}"));
-            self.stores.start(*ordinal, &cluster.worker_address(*ordinal));
             pod.ready = self.stores.identity(*ordinal).is_some_and(|identity| identity.cluster.is_some());
         }
         self.stores.work(2);
