@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod deciding;
+mod monitoring;
 mod saying;
 mod stores;
 mod world;
