@@ -7,7 +7,7 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Secret, Service};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Client as Kube, Resource, ResourceExt};
-use raftduck_operator_api::AnalyticsCluster;
+use raftduck_operator_api::{AnalyticsCluster, Member};
 use raftduck_tests::load::{Load, LoadConfig};
 use raftduck_tests::{check, content};
 use raftduck_wire::client::{Client, ClientConfig};
@@ -26,22 +26,53 @@ pub struct Database {
     pub kube: Kube,
     /// Where it is.
     pub namespace: String,
-    /// Its name.
-    pub name: String,
 }
 
+/// What every database of the suite is called, each in a namespace of its own.
+pub const NAME: &str = "flights";
+
 impl Database {
-    /// Applies a resource in a new namespace; `spec` is laid over the least one.
+    /// A cluster that runs, with its operator; `spec` is laid over the least one.
+    ///
+    /// # Errors
+    /// Where it does not get there.
+    pub async fn ready(namespace: &str, spec: Value) -> Result<Self> {
+        operator::install().await?;
+        let database = Self::create(namespace, spec).await?;
+        database.settled().await?;
+        Ok(database)
+    }
+
+    /// One that clients write to.
+    ///
+    /// # Errors
+    /// Where it does not get there.
+    pub async fn loaded(namespace: &str, spec: Value) -> Result<(Self, Writers)> {
+        let database = Self::ready(namespace, spec).await?;
+        let writers = database.load().await?;
+        Ok((database, writers))
+    }
+
+    /// Looks for every row that the clients were told is there, and deletes the namespace.
+    ///
+    /// # Errors
+    /// With everything that is lost or doubled.
+    pub async fn holds_all_of(self, writers: Writers) -> Result<()> {
+        println!("{} rows there exactly once", writers.check().await?);
+        self.drop_namespace().await
+    }
+
+    /// Applies a resource in a new namespace.
     ///
     /// # Errors
     /// Where the API server refuses it.
-    pub async fn create(namespace: &str, name: &str, spec: Value) -> Result<Self> {
+    pub async fn create(namespace: &str, spec: Value) -> Result<Self> {
         let kube = Kube::try_default().await.context("KUBECONFIG names no cluster: use tests/e2e/run")?;
         // What the restricted standard forbids would not run.
         let labels = json!({"pod-security.kubernetes.io/enforce": "restricted"});
         let object = serde_json::from_value(json!({"metadata": {"name": namespace, "labels": labels}}))?;
         Api::<Namespace>::all(kube.clone()).create(&PostParams::default(), &object).await?;
-        let database = Self { kube, namespace: namespace.to_owned(), name: name.to_owned() };
+        let database = Self { kube, namespace: namespace.to_owned() };
         database.apply(spec).await?;
         Ok(database)
     }
@@ -57,15 +88,15 @@ impl Database {
             "workers": {"storage": {"size": "1Gi"}, "settings": {"memory": "256Mi", "spill": "512Mi"}},
             "control": {"memory": "256Mi", "service": {"type": "NodePort"}},
         });
-        merge(&mut whole, spec);
+        json_patch::merge(&mut whole, &spec);
         let resource = json!({
             "apiVersion": AnalyticsCluster::api_version(&()),
             "kind": AnalyticsCluster::kind(&()),
-            "metadata": {"name": self.name},
+            "metadata": {"name": NAME},
             "spec": whole,
         });
         let parameters = PatchParams::apply("kubectl").force();
-        self.resources().patch(&self.name, &parameters, &Patch::Apply(resource)).await?;
+        self.resources().patch(NAME, &parameters, &Patch::Apply(resource)).await?;
         Ok(())
     }
 
@@ -75,7 +106,7 @@ impl Database {
     /// Where the API server refuses it.
     pub async fn edit(&self, spec: Value) -> Result<()> {
         let patch = json!({ "spec": spec });
-        self.resources().patch(&self.name, &PatchParams::default(), &Patch::Merge(patch)).await?;
+        self.resources().patch(NAME, &PatchParams::default(), &Patch::Merge(patch)).await?;
         Ok(())
     }
 
@@ -85,7 +116,7 @@ impl Database {
     /// Where the API server refuses it.
     pub async fn scale(&self, replicas: i32) -> Result<()> {
         let patch = json!({"spec": {"replicas": replicas}});
-        self.resources().patch_scale(&self.name, &PatchParams::default(), &Patch::Merge(patch)).await?;
+        self.resources().patch_scale(NAME, &PatchParams::default(), &Patch::Merge(patch)).await?;
         Ok(())
     }
 
@@ -101,7 +132,7 @@ impl Database {
 
     /// The message of a condition that holds, or does not.
     pub async fn condition(&self, kind: &str, holds: bool) -> Option<String> {
-        let status = self.resources().get(&self.name).await.ok()?.status?;
+        let status = self.resources().get(NAME).await.ok()?.status?;
         let text = if holds { "True" } else { "False" };
         let found = status.conditions.into_iter().find(|one| one.type_ == kind && one.status == text)?;
         Some(format!("{} {}", found.reason, found.message))
@@ -112,16 +143,16 @@ impl Database {
     /// # Errors
     /// Where it does not get there, with what it says.
     pub async fn settled(&self) -> Result<()> {
-        let settled = until(&format!("{} settles", self.name), async || self.is_settled().await.then_some(())).await;
+        let settled = until(&format!("{} settles", NAME), async || self.is_settled().await.then_some(())).await;
         if settled.is_err() {
-            let status = self.resources().get(&self.name).await?.status;
+            let status = self.resources().get(NAME).await?.status;
             return settled.with_context(|| format!("{status:#?}"));
         }
         Ok(())
     }
 
     async fn is_settled(&self) -> bool {
-        let Ok(resource) = self.resources().get(&self.name).await else { return false };
+        let Ok(resource) = self.resources().get(NAME).await else { return false };
         let Some(status) = resource.status else { return false };
         let is = |kind: &str, holds: &str| {
             let newest = resource.metadata.generation;
@@ -143,7 +174,7 @@ impl Database {
     /// # Errors
     /// Where there is none.
     pub async fn token(&self, role: &str) -> Result<String> {
-        let secret = self.api::<Secret>().get(&format!("{}-tokens", self.name)).await?;
+        let secret = self.api::<Secret>().get(&format!("{}-tokens", NAME)).await?;
         let bytes = secret.data.and_then(|mut data| data.remove(role)).with_context(|| format!("no token {role}"))?;
         Ok(String::from_utf8(bytes.0)?)
     }
@@ -153,7 +184,7 @@ impl Database {
     /// # Errors
     /// Where there is no Service, or no node.
     pub async fn service(&self) -> Result<String> {
-        let service = self.api::<Service>().get(&format!("{}-client", self.name)).await?;
+        let service = self.api::<Service>().get(&format!("{}-client", NAME)).await?;
         let ports = service.spec.and_then(|spec| spec.ports).unwrap_or_default();
         let port = ports.first().and_then(|port| port.node_port).context("the Service has no port of the nodes")?;
         let nodes = Api::<Node>::all(self.kube.clone()).list(&ListParams::default()).await?;
@@ -203,12 +234,55 @@ impl Database {
         answer.rows.first().and_then(|row| row.first()).cloned().with_context(|| format!("{sql}: no rows"))
     }
 
+    /// One of its workers, as the operator sees it.
+    pub async fn member(&self, pod: &str) -> Option<Member> {
+        self.members().await?.into_iter().find(|member| member.name == pod)
+    }
+
+    /// Its workers, as the operator sees them.
+    pub async fn members(&self) -> Option<Vec<Member>> {
+        Some(self.resources().get(NAME).await.ok()?.status?.members)
+    }
+
+    /// Waits until so many workers are there, and each holds something: before, one that came is no help.
+    ///
+    /// # Errors
+    /// Where that does not come.
+    pub async fn spread_over(&self, workers: usize) -> Result<()> {
+        until("every worker holds copies", async || {
+            let members = self.members().await?;
+            (members.len() == workers && members.iter().all(|member| member.copies > 0)).then_some(())
+        })
+        .await
+    }
+
+    /// Waits until none of its pods is left.
+    ///
+    /// # Errors
+    /// Where one stays.
+    pub async fn pods_are_gone(&self) -> Result<()> {
+        until("no pod is left", async || {
+            self.api::<Pod>().list(&ListParams::default()).await.ok()?.items.is_empty().then_some(())
+        })
+        .await
+    }
+
+    /// How often containers of its pods were restarted.
+    ///
+    /// # Errors
+    /// Where the API server does not answer.
+    pub async fn restarts(&self) -> Result<i32> {
+        let pods = self.api::<Pod>().list(&ListParams::default()).await?;
+        let statuses = pods.items.into_iter().filter_map(|pod| pod.status?.container_statuses);
+        Ok(statuses.flatten().map(|container| container.restart_count).sum())
+    }
+
     /// Its pods of a role, by name, with their UIDs.
     ///
     /// # Errors
     /// Where the API server does not answer.
     pub async fn pods(&self, component: &str) -> Result<Vec<(String, String)>> {
-        let labels = format!("app.kubernetes.io/instance={},app.kubernetes.io/component={component}", self.name);
+        let labels = format!("app.kubernetes.io/instance={},app.kubernetes.io/component={component}", NAME);
         let pods = self.api::<Pod>().list(&ListParams::default().labels(&labels)).await?;
         Ok(pods.items.iter().map(|pod| (pod.name_any(), pod.uid().unwrap_or_default())).collect())
     }
@@ -257,14 +331,5 @@ impl Writers {
     pub async fn check(self) -> Result<u64> {
         let written = self.load.stop().await?;
         Ok(check::exactly_once(&self.client, &written).await?.rows)
-    }
-}
-
-fn merge(into: &mut Value, change: Value) {
-    match (into, change) {
-        (Value::Object(into), Value::Object(change)) => {
-            change.into_iter().for_each(|(key, value)| merge(into.entry(key).or_insert(Value::Null), value));
-        }
-        (into, change) => *into = change,
     }
 }

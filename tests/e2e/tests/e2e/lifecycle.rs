@@ -3,11 +3,12 @@
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::api::ListParams;
 use raftduck_e2e::database::Database;
 use raftduck_e2e::operator;
 use raftduck_e2e::wait::until;
+use raftduck_operator_api::MemberState;
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -16,7 +17,7 @@ async fn a_cluster_is_made_asked_deleted_and_found_again() -> Result<()> {
     operator::install().await?;
     ensure!(operator::test().await?.contains("looks after them"));
     let begun = Instant::now();
-    let database = Database::create("e2e-make", "flights", json!({})).await?;
+    let database = Database::create("e2e-make", json!({})).await?;
     database.settled().await?;
     println!("ready {:.1} s after it was applied", begun.elapsed().as_secs_f64());
     let writers = database.load().await?;
@@ -29,10 +30,7 @@ async fn a_cluster_is_made_asked_deleted_and_found_again() -> Result<()> {
     operator::install().await?;
 
     database.resources().delete("flights", &Default::default()).await?;
-    until("no pod is left", async || {
-        database.api::<Pod>().list(&ListParams::default()).await.ok()?.items.is_empty().then_some(())
-    })
-    .await?;
+    database.pods_are_gone().await?;
     let claims = database.api::<PersistentVolumeClaim>().list(&ListParams::default()).await?;
     ensure!(claims.items.len() == 3, "the volumes went with the resource");
     database.apply(json!({})).await?;
@@ -44,50 +42,34 @@ async fn a_cluster_is_made_asked_deleted_and_found_again() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a Kubernetes: tests/e2e/run"]
 async fn workers_come_and_go_under_load() -> Result<()> {
-    operator::install().await?;
-    let database = Database::create("e2e-scale", "flights", json!({})).await?;
-    database.settled().await?;
-    let writers = database.load().await?;
+    let (database, writers) = Database::loaded("e2e-scale", json!({})).await?;
     for replicas in [5, 3] {
         let begun = Instant::now();
         database.scale(replicas).await?;
         database.settled().await?;
-        // A worker that came is no help before it holds something.
-        until("every worker holds copies", async || {
-            let status = database.resources().get("flights").await.ok()?.status?;
-            status.members.iter().all(|member| member.copies > 0).then_some(())
-        })
-        .await?;
+        database.spread_over(replicas as usize).await?;
         database.settled().await?;
         println!("to {replicas} workers: {:.1} s", begun.elapsed().as_secs_f64());
         writers.go_on().await?;
     }
     // A change of mind half-way, by editing.
     database.edit(json!({"workers": {"replicas": 5}})).await?;
-    until("every worker holds copies", async || {
-        let status = database.resources().get("flights").await.ok()?.status?;
-        (status.members.len() == 5 && status.members.iter().all(|member| member.copies > 0)).then_some(())
-    })
-    .await?;
+    database.spread_over(5).await?;
     database.edit(json!({"workers": {"replicas": 3}})).await?;
     until("a worker is being emptied", async || {
-        let status = database.resources().get("flights").await.ok()?.status?;
-        status.members.iter().any(|member| format!("{:?}", member.state).starts_with("Drain")).then_some(())
+        let members = database.members().await?;
+        members.iter().any(|member| member.state == MemberState::Draining).then_some(())
     })
     .await?;
     database.edit(json!({"workers": {"replicas": 5}})).await?;
     database.settled().await?;
-    println!("{} rows there exactly once", writers.check().await?);
-    database.drop_namespace().await
+    database.holds_all_of(writers).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a Kubernetes: tests/e2e/run"]
 async fn a_roll_restarts_every_worker_and_a_broken_image_one() -> Result<()> {
-    operator::install().await?;
-    let database = Database::create("e2e-roll", "flights", json!({})).await?;
-    database.settled().await?;
-    let writers = database.load().await?;
+    let (database, writers) = Database::loaded("e2e-roll", json!({})).await?;
     let before = database.pods("worker").await?;
     let begun = Instant::now();
     database.edit(json!({"workers": {"settings": {"threads": 1}}})).await?;
@@ -108,18 +90,14 @@ async fn a_roll_restarts_every_worker_and_a_broken_image_one() -> Result<()> {
     ensure!(broken.iter().filter(|pod| after.contains(pod)).count() == 2, "more than one worker: {after:?} {broken:?}");
     database.edit(json!({"image": format!("{repository}:{tag}")})).await?;
     database.settled().await?;
-    println!("{} rows there exactly once", writers.check().await?);
-    database.drop_namespace().await
+    database.holds_all_of(writers).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a Kubernetes: tests/e2e/run"]
 async fn pods_are_lost_and_everything_is_stopped_and_started() -> Result<()> {
-    operator::install().await?;
     let spec = json!({"workers": {"storage": {"whenDeleted": "Delete"}}});
-    let database = Database::create("e2e-lose", "flights", spec).await?;
-    database.settled().await?;
-    let writers = database.load().await?;
+    let (database, writers) = Database::loaded("e2e-lose", spec).await?;
     for component in ["worker", "control"] {
         let pods = database.pods(component).await?;
         database.delete_pods(&[&pods[0].0]).await?;
@@ -138,10 +116,7 @@ async fn pods_are_lost_and_everything_is_stopped_and_started() -> Result<()> {
     writers.go_on().await?;
 
     database.edit(json!({"desiredState": "Stopped"})).await?;
-    until("no pod is left", async || {
-        database.api::<Pod>().list(&ListParams::default()).await.ok()?.items.is_empty().then_some(())
-    })
-    .await?;
+    database.pods_are_gone().await?;
     database.edit(json!({"desiredState": "Running"})).await?;
     database.settled().await?;
     writers.go_on().await?;
@@ -160,9 +135,7 @@ async fn pods_are_lost_and_everything_is_stopped_and_started() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a Kubernetes: tests/e2e/run"]
 async fn a_token_is_rotated_without_a_restart() -> Result<()> {
-    operator::install().await?;
-    let database = Database::create("e2e-token", "flights", json!({})).await?;
-    database.settled().await?;
+    let database = Database::ready("e2e-token", json!({})).await?;
     let before = database.pods("control").await?;
     let secrets = database.api::<k8s_openapi::api::core::v1::Secret>();
     let old = database.client().await?;
@@ -178,14 +151,11 @@ async fn a_token_is_rotated_without_a_restart() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a Kubernetes: tests/e2e/run"]
 async fn volumes_grow_under_pods_that_stay() -> Result<()> {
-    operator::install().await?;
     if !operator::on_test_cluster("its storage class that grows") {
         return Ok(());
     }
     let storage = |size: &str| json!({"workers": {"storage": {"size": size, "className": "growable"}}});
-    let database = Database::create("e2e-grow", "flights", storage("1Gi")).await?;
-    database.settled().await?;
-    let writers = database.load().await?;
+    let (database, writers) = Database::loaded("e2e-grow", storage("1Gi")).await?;
     let before = database.pods("worker").await?;
     database.edit(storage("2Gi")).await?;
     until("the volumes have grown", async || {
@@ -197,20 +167,17 @@ async fn volumes_grow_under_pods_that_stay() -> Result<()> {
     .await?;
     database.settled().await?;
     ensure!(database.pods("worker").await? == before, "a pod was made anew");
-    println!("{} rows there exactly once", writers.check().await?);
-    database.drop_namespace().await
+    database.holds_all_of(writers).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a Kubernetes: tests/e2e/run"]
 async fn clients_outside_come_through_the_ingress() -> Result<()> {
-    operator::install().await?;
     if !operator::on_test_cluster("its Ingress controller") {
         return Ok(());
     }
     let ingress = json!({"control": {"ingress": {"host": "flights.example.com", "className": "standin"}}});
-    let database = Database::create("e2e-ingress", "flights", ingress).await?;
-    database.settled().await?;
+    let database = Database::ready("e2e-ingress", ingress).await?;
     let token = database.token("read").await?;
     let http = reqwest::Client::new();
     let answer = until("the Ingress answers", async || {
