@@ -2,8 +2,9 @@
 
 use anyhow::Context;
 use raftduck_model::meta::Meta;
+use raftduck_wire::http::FinaliseRequest;
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::bootstrap::refused;
 use crate::cli::AdminOptions;
@@ -39,7 +40,7 @@ pub async fn finalise(options: AdminOptions) -> anyhow::Result<()> {
         return Ok(());
     }
     let level = meta.level + 1;
-    call(&options, Method::POST, "finalise", Some(json!({ "level": level }))).await?;
+    call(&options, Method::POST, "finalise", Some(serde_json::to_value(FinaliseRequest { level })?)).await?;
     println!("the cluster is at level {level}: older releases are refused from now on");
     Ok(())
 }

@@ -6,8 +6,7 @@ use anyhow::{Context, bail};
 use backon::{ConstantBuilder, Retryable};
 use raftduck_model::ClusterId;
 use raftduck_model::meta::{Meta, PartitionState};
-use raftduck_wire::http::Problem;
-use raftduck_worker::BootstrapRequest;
+use raftduck_wire::http::{BootstrapRequest, Problem};
 
 use crate::cli::BootstrapOptions;
 

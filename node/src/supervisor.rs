@@ -9,10 +9,9 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use raftduck_model::ClusterId;
+use raftduck_wire::http::BootstrapRequest;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
-
-use raftduck_worker::BootstrapRequest;
 
 use crate::bootstrap;
 use crate::machine::Shares;

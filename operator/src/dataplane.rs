@@ -4,10 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use raftduck_model::meta::{Location, Meta};
-use raftduck_model::{ClusterId, StoreId};
+use raftduck_model::{StoreId, error_chain};
+use raftduck_wire::http::{BootstrapRequest, FinaliseRequest, Identity, Problem, Safety};
 use reqwest::{Method, StatusCode};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
 /// For an answer that a store gives by itself.
 const LOCAL: Duration = Duration::from_secs(2);
@@ -15,54 +16,6 @@ const LOCAL: Duration = Duration::from_secs(2);
 const META: Duration = Duration::from_secs(15);
 /// For making a cluster: its stores wait for each other for a minute.
 const BOOTSTRAP: Duration = Duration::from_secs(75);
-
-/// Who a store is and how it is doing.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Identity {
-    /// The UUID on its volume.
-    pub store: StoreId,
-    /// The cluster it belongs to; none while it waits to be taken in.
-    pub cluster: Option<ClusterId>,
-    /// The newest level its release knows.
-    pub level: u32,
-    /// Its release.
-    pub version: String,
-    /// Groups that it leads, the meta group among them.
-    #[serde(default)]
-    pub leads: u32,
-    /// Whether it leads the meta group.
-    #[serde(default)]
-    pub leads_meta: bool,
-    /// How full its volume is.
-    #[serde(default)]
-    pub space: Space,
-}
-
-/// How full a volume is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Space {
-    /// There is room.
-    #[default]
-    Enough,
-    /// So full that rows are refused.
-    Tight,
-    /// So full that nothing is acknowledged.
-    Full,
-}
-
-/// A cluster that is to be made.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Bootstrap {
-    /// Chosen by the operator, so that it may repeat itself.
-    pub cluster_uuid: ClusterId,
-    /// The stores' addresses; the first is asked.
-    pub stores: Vec<String>,
-    /// Partitions, for ever.
-    pub partitions: u16,
-    /// Copies of each.
-    pub replication: u8,
-}
 
 /// Why a store did not do as it was told.
 #[derive(Debug, thiserror::Error)]
@@ -91,17 +44,6 @@ pub struct DataPlane {
     /// Where to send what any store may answer, best first.
     members: Vec<IpAddr>,
     port: u16,
-}
-
-#[derive(Deserialize)]
-struct Problem {
-    code: String,
-    detail: String,
-}
-
-#[derive(Deserialize)]
-struct Safety {
-    safe: bool,
 }
 
 impl DataPlane {
@@ -135,7 +77,7 @@ impl DataPlane {
     ///
     /// # Errors
     /// Where a store refuses or does not answer; asking again goes on from there.
-    pub async fn bootstrap(&self, first: IpAddr, request: &Bootstrap) -> Result<(), DataError> {
+    pub async fn bootstrap(&self, first: IpAddr, request: &BootstrapRequest) -> Result<(), DataError> {
         done(self.send(first, Method::POST, "bootstrap", Some(request), BOOTSTRAP).await?).await
     }
 
@@ -195,7 +137,7 @@ impl DataPlane {
     /// # Errors
     /// See [`DataError`]; refused while a store does not know it.
     pub async fn finalise(&self, level: u32) -> Result<(), DataError> {
-        self.tell(Method::POST, "finalise", Some(&serde_json::json!({ "level": level }))).await
+        self.tell(Method::POST, "finalise", Some(&FinaliseRequest { level })).await
     }
 
     async fn tell(&self, method: Method, path: &str, body: Option<&impl Serialize>) -> Result<(), DataError> {
@@ -233,7 +175,7 @@ impl DataPlane {
         if let Some(body) = body {
             request = request.json(body);
         }
-        request.send().await.map_err(|error| DataError::Silent(format!("{at}: {}", chain(&error))))
+        request.send().await.map_err(|error| DataError::Silent(format!("{at}: {}", error_chain(&error))))
     }
 }
 
@@ -246,13 +188,15 @@ async fn done(response: reqwest::Response) -> Result<(), DataError> {
     }
     let status = response.status();
     let text = response.text().await.unwrap_or_default();
-    let problem = serde_json::from_str(&text)
-        .unwrap_or_else(|_| Problem { code: status.to_string(), detail: text.chars().take(EXCERPT).collect() });
-    Err(match (status, problem.code.as_str()) {
-        (StatusCode::SERVICE_UNAVAILABLE, "no_quorum") => DataError::NoQuorum(problem.detail),
+    let (code, detail) = match serde_json::from_str::<Problem>(&text) {
+        Ok(problem) => (problem.code, problem.detail),
+        Err(_) => (status.to_string(), text.chars().take(EXCERPT).collect()),
+    };
+    Err(match (status, code.as_str()) {
+        (StatusCode::SERVICE_UNAVAILABLE, "no_quorum") => DataError::NoQuorum(detail),
         // It waits to be taken in: another one knows.
-        (StatusCode::SERVICE_UNAVAILABLE, "no_cluster") => DataError::Silent(problem.detail),
-        _ => DataError::Refused { code: problem.code, detail: problem.detail },
+        (StatusCode::SERVICE_UNAVAILABLE, "no_cluster") => DataError::Silent(detail),
+        _ => DataError::Refused { code, detail },
     })
 }
 
@@ -261,17 +205,5 @@ async fn read<T: DeserializeOwned>(response: reqwest::Response) -> Result<T, Dat
         let refused = done(response).await;
         return Err(refused.err().unwrap_or_else(|| DataError::Silent("an empty answer".to_owned())));
     }
-    response.json().await.map_err(|error| DataError::Silent(chain(&error)))
-}
-
-/// An error and its causes: reqwest's own text leaves them out.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
+    response.json().await.map_err(|error| DataError::Silent(error_chain(&error)))
 }

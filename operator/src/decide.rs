@@ -8,9 +8,9 @@ use std::fmt;
 use raftduck_model::StoreId;
 use raftduck_model::meta::Location;
 use raftduck_operator_api::DesiredState;
+use raftduck_wire::http::BootstrapRequest;
 use uuid::Uuid;
 
-use crate::dataplane::Bootstrap;
 use crate::names::ClaimName;
 use crate::observe::Observed;
 use crate::validate::Cluster;
@@ -60,7 +60,7 @@ impl Pods {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
     /// Makes the stores a cluster.
-    Bootstrap(Bootstrap),
+    Bootstrap(BootstrapRequest),
     /// Writes down that this was done.
     MarkBootstrapped,
     /// Has a store emptied.

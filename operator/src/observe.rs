@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use raftduck_model::meta::Meta;
 use raftduck_model::{ClusterId, StoreId};
+use raftduck_wire::http::Identity;
 use uuid::Uuid;
 
-use crate::dataplane::Identity;
 use crate::quantity::Bytes;
 use crate::validate::Cluster;
 
@@ -27,8 +27,6 @@ pub struct Observed {
     pub stateful_set: Option<StatefulSet>,
     /// Control pods that are ready.
     pub control_ready: i32,
-    /// Control pods that run what they are to run.
-    pub control_updated: i32,
     /// What the stores say.
     pub stores: View,
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, PartialObjectMeta, Patch, PatchParams};
 use kube::runtime::controller::Action;
 use kube::runtime::events::{Event, EventType, Recorder};
 use kube::{Client, Resource, ResourceExt};
@@ -53,6 +53,8 @@ pub struct Context {
     pub store_port: u16,
     /// How often to look.
     pub pace: Pace,
+    /// The newest revision of the pods' template that this operator takes.
+    pub newest_template: i32,
     /// Where the operator runs.
     pub namespace: Namespace,
     /// Writes Events.
@@ -74,11 +76,15 @@ pub enum Failure {
     Json(#[from] serde_json::Error),
 }
 
+/// A resource as it is watched: that it is there and has changed. What it says is read when it is looked at, so one that
+/// this release does not understand stops no other.
+pub type Watched = PartialObjectMeta<AnalyticsCluster>;
+
 /// Looks at one resource.
 ///
 /// # Errors
-/// Where the API server does not answer.
-pub async fn reconcile(cached: Arc<AnalyticsCluster>, context: Arc<Context>) -> Result<Action, Failure> {
+/// Where the API server does not answer, or the resource says what this release does not know.
+pub async fn reconcile(cached: Arc<Watched>, context: Arc<Context>) -> Result<Action, Failure> {
     let namespace = cached.namespace().unwrap_or_default();
     let resources: Api<AnalyticsCluster> = Api::namespaced(context.client.clone(), &namespace);
     let Some(resource) = resources.get_opt(&cached.name_any()).await? else {
@@ -101,7 +107,7 @@ pub async fn reconcile(cached: Arc<AnalyticsCluster>, context: Arc<Context>) -> 
             Action::await_change()
         }
     };
-    context.backoffs.succeeded(&resource);
+    context.backoffs.succeeded(&cached);
     Ok(action)
 }
 
@@ -126,9 +132,11 @@ impl Run<'_> {
                 return Ok(Action::requeue(self.context.pace.later));
             }
         };
+        let template = build::template::revision(self.resource, self.context.newest_template);
         let around = |pods, evictions| Surroundings {
             cluster_uuid: uuid,
             adopted,
+            template,
             owner: self.owner.clone(),
             operator_namespace: self.context.namespace.clone(),
             worker_pods: pods,
@@ -157,7 +165,7 @@ impl Run<'_> {
             self.apply(cluster, &objects, &observed, &mut outcome).await?;
             self.steps(&actor, &decision.after, &mut outcome).await?;
         }
-        self.say(cluster, &observed, &decision, &outcome).await
+        self.say(cluster, template, &observed, &decision, &outcome).await
     }
 
     /// Writes down which cluster this is, and makes its secrets, before anything else is there; false where that must
@@ -281,13 +289,15 @@ impl Run<'_> {
     async fn say(
         &self,
         cluster: &Cluster,
+        template: i32,
         observed: &Observed,
         decision: &Decision,
         outcome: &Outcome,
     ) -> Result<Action, Failure> {
         let was = self.resource.status.as_ref();
         let generation = self.resource.metadata.generation;
-        let now = status::status(cluster, generation, observed, decision, outcome, was);
+        let mut now = status::status(cluster, generation, observed, decision, outcome, was);
+        now.template_revision = Some(template);
         let holds = |kind: &str| now.conditions.iter().any(|one| one.type_ == kind && one.status == "True");
         let quiet = !holds("Progressing") && (holds("Available") || !holds("Degraded"));
         self.write(&now).await?;
@@ -364,7 +374,7 @@ fn is_refusal(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if (400..500).contains(&status.code) && status.code != 429)
 }
 
-/// 256 bits, as text.
+/// 244 random bits, as text: two UUIDs.
 fn random() -> String {
     Uuid::new_v4().simple().to_string() + &Uuid::new_v4().simple().to_string()
 }

@@ -21,7 +21,6 @@ use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Config;
 use kube::{Client, Resource, ResourceExt};
-use raftduck_operator_api::AnalyticsCluster;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -31,7 +30,7 @@ use crate::build::labels::OPERATOR;
 use crate::lease::Leadership;
 use crate::metrics::Metrics;
 use crate::names::Namespace;
-use crate::reconcile::{Context, Failure, Pace, reconcile};
+use crate::reconcile::{Context, Failure, Pace, Watched, reconcile};
 
 /// The label by which everything of ours is watched.
 const OURS: &str = "app.kubernetes.io/managed-by=raftduck-operator";
@@ -109,6 +108,7 @@ fn context(client: Client, settings: &Settings, metrics: Metrics) -> anyhow::Res
         http: reqwest::Client::builder().no_proxy().connect_timeout(std::time::Duration::from_secs(2)).build()?,
         store_port: STORE_PORT,
         pace: Pace::default(),
+        newest_template: crate::build::template::NEWEST,
         namespace: settings.namespace.clone(),
         backoffs: Backoffs::default(),
         metrics,
@@ -136,7 +136,7 @@ pub async fn act(context: Arc<Context>, watched: Vec<Namespace>, ended: watch::R
     futures::future::join_all(controllers).await;
 }
 
-fn controller(client: &Client, scope: Option<&Namespace>) -> Controller<AnalyticsCluster> {
+fn controller(client: &Client, scope: Option<&Namespace>) -> Controller<Watched> {
     let ours = || Config::default().labels(OURS);
     // Not Secrets: to watch them is to read them all.
     Controller::new(api(client, scope), Config::default())
@@ -162,19 +162,19 @@ where
 }
 
 /// The resource that a pod or a claim belongs to.
-fn instance<K: Resource>(object: K) -> Option<ObjectRef<AnalyticsCluster>> {
+fn instance<K: Resource>(object: K) -> Option<ObjectRef<Watched>> {
     let name = object.labels().get(INSTANCE)?.clone();
     Some(ObjectRef::new(&name).within(&object.namespace()?))
 }
 
-async fn timed(resource: Arc<AnalyticsCluster>, context: Arc<Context>) -> Result<Action, Failure> {
+async fn timed(resource: Arc<Watched>, context: Arc<Context>) -> Result<Action, Failure> {
     let begun = Instant::now();
     let result = reconcile(resource, context.clone()).await;
     context.metrics.reconciled(result.is_err(), begun.elapsed().as_secs_f64());
     result
 }
 
-fn wait(resource: Arc<AnalyticsCluster>, error: &Failure, context: Arc<Context>) -> Action {
+fn wait(resource: Arc<Watched>, error: &Failure, context: Arc<Context>) -> Action {
     let wait = context.backoffs.failed(&resource);
     tracing::warn!(cluster = %ObjectRef::from_obj(&*resource), %error, ?wait, "a reconcile failed");
     Action::requeue(wait)

@@ -81,7 +81,7 @@ pub fn status(
         selector: Some(labels.join(",")),
         version: identities.values().map(|identity| identity.version.clone()).min(),
         endpoint: Some(format!("http://{}.{}.svc:{HTTP_PORT}", cluster.name.client_service(), cluster.namespace)),
-        template_revision: Some(crate::build::TEMPLATE_REVISION),
+        template_revision: None,
         raft,
         partition_map: map,
         members: members(cluster, observed),

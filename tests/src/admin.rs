@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use raftduck_wire::http::Safety;
 use reqwest::{Client, Method};
-use serde_json::Value;
 
 use crate::cluster::PATIENCE;
 use crate::launch::CLUSTER_TOKEN;
@@ -45,7 +45,7 @@ pub async fn safe_to_remove(worker: &str, store: &str) -> Option<bool> {
     if status != 200 {
         return None;
     }
-    serde_json::from_str::<Value>(&answer).ok()?.get("safe")?.as_bool()
+    Some(serde_json::from_str::<Safety>(&answer).ok()?.safe)
 }
 
 /// Repeats what fails for want of a meta leader: one may just have been killed.

@@ -9,8 +9,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+mod admin;
 mod cluster;
 
+pub use admin::{BootstrapRequest, FinaliseRequest, Identity, Safety, Space};
 pub use cluster::{ChangeStatus, ClusterAnswer, PartitionStatus, ReplicaStatus, StoreStatus};
 
 /// Paths, as the router and the client both use them; `{table}` stands for a table's name.

@@ -14,18 +14,17 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use raftduck_consensus::Role;
+use raftduck_model::GroupId;
 use raftduck_model::meta::{MetaCommand, MetaError};
-use raftduck_model::{ClusterId, GroupId, StoreId};
-use serde::{Deserialize, Serialize};
+use raftduck_wire::http::{BootstrapRequest, FinaliseRequest, Identity, Space};
 use tokio::time::Instant;
 
 use self::extract::Body;
-use crate::bootstrap::{self, BootstrapError, bootstrap};
+use crate::bootstrap::{BootstrapError, bootstrap};
 use crate::hosted::Hosted;
 use crate::joining::Joining;
 use crate::metrics;
 use crate::service::MemberSlot;
-use crate::space::Space;
 
 /// For a command to the meta group.
 const META: Duration = Duration::from_secs(10);
@@ -63,19 +62,6 @@ async fn authorize(State(admin): State<Admin>, request: Request, next: Next) -> 
     }
 }
 
-#[derive(Serialize)]
-struct Identity {
-    store: StoreId,
-    cluster: Option<ClusterId>,
-    level: u32,
-    version: &'static str,
-    /// Groups that it leads, the meta group among them.
-    leads: usize,
-    leads_meta: bool,
-    /// How full the volume is: `enough`, `tight` (rows are refused) or `full` (nothing is acknowledged).
-    space: &'static str,
-}
-
 async fn identity(State(admin): State<Admin>) -> Json<Identity> {
     let member = admin.member.get();
     let leads = |hosted: &Hosted| hosted.group.status().borrow().role == Role::Leader;
@@ -84,18 +70,14 @@ async fn identity(State(admin): State<Admin>) -> Json<Identity> {
         store: admin.joining.store(),
         cluster: admin.joining.membership().map(|membership| membership.cluster),
         level: admin.joining.config().level,
-        version: env!("CARGO_PKG_VERSION"),
-        leads: led.unwrap_or_default(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        leads: led.and_then(|led| u32::try_from(led).ok()).unwrap_or_default(),
         leads_meta: member.and_then(|member| member.group(GroupId::META)).is_some_and(|meta| leads(&meta)),
-        space: match member.map_or(Space::Enough, |member| *member.space.borrow()) {
-            Space::Enough => "enough",
-            Space::Tight => "tight",
-            Space::Full => "full",
-        },
+        space: member.map_or(Space::Enough, |member| *member.space.borrow()),
     })
 }
 
-async fn make_cluster(State(admin): State<Admin>, Body(request): Body<bootstrap::Request>) -> Response {
+async fn make_cluster(State(admin): State<Admin>, Body(request): Body<BootstrapRequest>) -> Response {
     match bootstrap(&admin.joining, request).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(error) => {
@@ -117,14 +99,7 @@ async fn cluster(State(admin): State<Admin>) -> Response {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Finalise {
-    /// What the cluster's level is to be; once it is that or more, nothing is done.
-    level: u32,
-}
-
-async fn finalise(State(admin): State<Admin>, Body(request): Body<Finalise>) -> Response {
+async fn finalise(State(admin): State<Admin>, Body(request): Body<FinaliseRequest>) -> Response {
     command(&admin, MetaCommand::RaiseLevel { to: request.level }).await
 }
 

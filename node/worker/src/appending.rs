@@ -9,6 +9,7 @@ use raftduck_model::{
     BodyDigest, GroupId, KeyDigest, Part, PartitionId, SchemaVersion, StoreId, Table, TableId, limits,
 };
 use raftduck_wal::Room;
+use raftduck_wire::http::Space;
 use raftduck_wire::proto::store::{
     AppendRequest, AppendResponse, NotLeader, PartOutcome, Refused, RowsPart, Written, part_outcome, refused,
 };
@@ -17,7 +18,6 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::leadership::{Write, WriteOutcome};
 use crate::member::{Member, permits};
-use crate::space::Space;
 
 /// The longest a call may wait, whatever it asks for.
 const MAX_WAIT: Duration = Duration::from_secs(60);

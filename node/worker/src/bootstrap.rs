@@ -7,6 +7,7 @@ use std::time::Duration;
 use raftduck_consensus::InitializeError;
 use raftduck_model::meta::{MetaCommand, MetaError, Replica, StoreInfo};
 use raftduck_model::{ClusterId, GroupId, ReplicaId, StoreId};
+use raftduck_wire::http::BootstrapRequest;
 use raftduck_wire::proto::store::{IdentifyRequest, JoinRequest};
 use raftduck_wire::rpc;
 use tokio::time::{Instant, sleep, timeout};
@@ -20,20 +21,6 @@ const ATTEMPT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(200);
 /// Three of the meta group's replicas survive one failure; five, from five stores up, survive two.
 const META_REPLICAS: [usize; 3] = [5, 3, 1];
-
-/// The cluster to make.
-#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Request {
-    /// Chosen by the caller, so that it may repeat itself.
-    pub cluster_uuid: ClusterId,
-    /// The stores' `host:port`; the first is the one that is asked.
-    pub stores: Vec<String>,
-    /// Partitions, for ever.
-    pub partitions: u32,
-    /// Copies of each.
-    pub replication: u32,
-}
 
 /// Why a cluster was not made, or not wholly.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +56,7 @@ pub enum BootstrapError {
 ///
 /// # Errors
 /// See [`BootstrapError`]; whatever was done stays done, and the next call goes on from there.
-pub async fn bootstrap(joining: &Joining, request: Request) -> Result<(), BootstrapError> {
+pub async fn bootstrap(joining: &Joining, request: BootstrapRequest) -> Result<(), BootstrapError> {
     let deadline = Instant::now() + DEADLINE;
     check(&request)?;
     let mut stores = Vec::new();
@@ -98,7 +85,7 @@ pub async fn bootstrap(joining: &Joining, request: Request) -> Result<(), Bootst
     create(&member, &membership, &command, deadline).await
 }
 
-fn check(request: &Request) -> Result<(), BootstrapError> {
+fn check(request: &BootstrapRequest) -> Result<(), BootstrapError> {
     let mut distinct = request.stores.clone();
     distinct.sort_unstable();
     distinct.dedup();

@@ -34,7 +34,6 @@ mod tasks;
 mod volume;
 mod watching;
 
-pub use bootstrap::Request as BootstrapRequest;
 pub use config::WorkerConfig;
 pub use metrics::DEFINITIONS as METRICS;
 pub use raftduck_consensus::Timing;

@@ -9,6 +9,7 @@ use raftduck_engine::Store as Engine;
 use raftduck_model::meta::Meta;
 use raftduck_model::{GroupId, StoreId};
 use raftduck_wal::{Options, RealDisk, Room, Wal, abort_process};
+use raftduck_wire::http::Space;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +19,7 @@ use crate::hosted::Hosted;
 use crate::metamachine::{self, MetaMachine};
 use crate::partition::engine_options;
 use crate::replicas::Recorded;
-use crate::space::{self, Space};
+use crate::space;
 use crate::volume::{Membership, Volume};
 
 /// A running member of a cluster.

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use raftduck_wire::http::Space;
 use tokio::sync::watch;
 
 /// Used shares of the volume, in percent, from which each level holds.
@@ -15,18 +16,6 @@ const TIGHT_FREE: u64 = 16 << 30;
 const FULL_FREE: u64 = 4 << 30;
 /// Between two looks. Between them, 4 clients of 50 MB/s write no more than the levels leave.
 const LOOK: Duration = Duration::from_millis(500);
-
-/// How full it is.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
-pub enum Space {
-    /// There is room.
-    #[default]
-    Enough,
-    /// No more rows are proposed here, and no replica comes.
-    Tight,
-    /// Nothing is acknowledged here.
-    Full,
-}
 
 /// Looks at the volume until nobody wants to know any more; `changed` is called when the level is another.
 pub async fn watch(folder: std::path::PathBuf, level: watch::Sender<Space>, changed: impl Fn()) {

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use futures::Stream;
 use raftduck_consensus::Role;
 use raftduck_model::meta::Meta;
+use raftduck_wire::http::Space;
 use raftduck_wire::proto::store::{self, WatchUpdate};
 use tonic::Status;
 
 use crate::hosted::Hosted;
 use crate::member::Member;
 use crate::news::News;
-use crate::space::Space;
 
 /// The stream of one watcher. A slow one gets fewer updates, never an old one.
 pub fn updates(member: Arc<Member>) -> impl Stream<Item = Result<WatchUpdate, Status>> + Send + use<> {

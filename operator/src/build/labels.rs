@@ -19,6 +19,8 @@ pub const ADOPTED: &str = "raftduck.io/adopted";
 pub const RETIRED: &str = "raftduck.io/retired";
 /// The annotation of every object: the hash of what was applied last.
 pub const APPLIED: &str = "raftduck.io/applied";
+/// The annotation of a pod: the revision of the template that it was made from.
+pub const TEMPLATE: &str = "raftduck.io/template-revision";
 /// The label of nodes that names them.
 pub const NODE: &str = "kubernetes.io/hostname";
 /// The label of nodes that names their zone.

@@ -19,6 +19,7 @@ use crate::validate::Cluster;
 
 pub mod labels;
 pub mod secrets;
+pub mod template;
 
 pub use identity::UUID_KEY;
 pub use monitor::kind as pod_monitor_kind;
@@ -31,10 +32,6 @@ mod monitor;
 mod pod;
 mod workers;
 
-/// Raised whenever a pod template built here comes out otherwise for the same cluster. A newer operator must then go on
-/// building the older ones too, or it would restart every database of its users.
-pub const TEMPLATE_REVISION: i32 = 1;
-
 /// What is not in the resource.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Surroundings {
@@ -46,6 +43,8 @@ pub struct Surroundings {
     pub owner: OwnerReference,
     /// Where the operator runs, whose pods must reach the workers.
     pub operator_namespace: Namespace,
+    /// The revision of the pods' template; see [`template`].
+    pub template: i32,
     /// Worker pods there are to be now; on the way to another size that is not what the spec says.
     pub worker_pods: u8,
     /// Whether an eviction may take a worker.

@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use raftduck_operator_api::{PullPolicy, Spread};
 
 use super::Builder;
-use super::labels::{Component, NODE, ZONE};
+use super::labels::{Component, NODE, TEMPLATE, ZONE};
 use crate::names::SecretName;
 use crate::validate::Placement;
 
@@ -66,7 +66,12 @@ impl Builder<'_> {
 
     /// The pods of one component, as whatever makes them is told.
     pub fn template(&self, component: Component, spec: PodSpec) -> PodTemplateSpec {
-        let metadata = ObjectMeta { labels: Some(self.labels(Some(component))), ..ObjectMeta::default() };
+        let revision = (TEMPLATE.to_owned(), self.around.template.to_string());
+        let metadata = ObjectMeta {
+            labels: Some(self.labels(Some(component))),
+            annotations: Some([revision].into()),
+            ..ObjectMeta::default()
+        };
         PodTemplateSpec { metadata: Some(metadata), spec: Some(spec) }
     }
 

@@ -18,6 +18,7 @@ fn read(text: &str) -> (Cluster, Surroundings) {
     let cluster = Cluster::read(&resource).unwrap();
     let around = Surroundings {
         adopted: false,
+        template: 1,
         cluster_uuid: "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap(),
         owner: owner(&resource),
         operator_namespace: Namespace::new("raftduck-system").unwrap(),

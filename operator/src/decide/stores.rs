@@ -2,10 +2,10 @@
 
 use raftduck_model::meta::{Location, Meta};
 use raftduck_model::{ClusterId, StoreId};
+use raftduck_wire::http::BootstrapRequest;
 use uuid::Uuid;
 
 use super::{Decision, Step};
-use crate::dataplane::Bootstrap;
 use crate::observe::Observed;
 use crate::validate::Cluster;
 
@@ -32,11 +32,11 @@ pub fn bootstrap(cluster: &Cluster, uuid: Uuid, observed: &Observed, decision: &
         return;
     }
     let stores = (0..pods).map(|ordinal| cluster.worker_address(ordinal)).collect();
-    decision.after.push(Step::Bootstrap(Bootstrap {
+    decision.after.push(Step::Bootstrap(BootstrapRequest {
         cluster_uuid: ClusterId(uuid),
         stores,
-        partitions: cluster.partitions,
-        replication: cluster.replication_factor,
+        partitions: cluster.partitions.into(),
+        replication: cluster.replication_factor.into(),
     }));
 }
 

@@ -61,7 +61,6 @@ impl Reader<'_> {
             pods,
             stateful_set: set.as_ref().map(stateful_set),
             control_ready: status.ready_replicas.unwrap_or_default(),
-            control_updated: status.updated_replicas.unwrap_or_default(),
             stores: View::default(),
         })
     }

@@ -1,9 +1,9 @@
 //! What holds of a cluster, each with a reason and, where it is bad, with what to do.
 
 use raftduck_operator_api::{DesiredState, PartitionMapStatus};
+use raftduck_wire::http::Space;
 
 use super::{Outcome, count};
-use crate::dataplane::Space;
 use crate::decide::Decision;
 use crate::observe::Observed;
 use crate::validate::Cluster;

@@ -7,20 +7,11 @@ use super::*;
 /// The least resource with some of its spec replaced.
 fn read(change: Value) -> Result<Cluster, Invalid> {
     let mut spec = json!({"image": "raftduck:1", "workers": {"storage": {"size": "10Gi"}}});
-    merge(&mut spec, change);
+    json_patch::merge(&mut spec, &change);
     let spec: AnalyticsClusterSpec = serde_json::from_value(spec).unwrap();
     let mut resource = AnalyticsCluster::new("flights", spec);
     resource.metadata.namespace = Some("team".into());
     Cluster::read(&resource)
-}
-
-fn merge(into: &mut Value, change: Value) {
-    match (into, change) {
-        (Value::Object(into), Value::Object(change)) => {
-            change.into_iter().for_each(|(key, value)| merge(into.entry(key).or_insert(Value::Null), value));
-        }
-        (into, change) => *into = change,
-    }
 }
 
 #[track_caller]
@@ -88,7 +79,7 @@ fn duckdb_gets_what_is_set_or_a_quarter_of_the_limit() {
     let limit = json!({"workers": {"resources": {"limits": {"memory": "4Gi"}}}});
     assert_eq!(read(limit.clone()).unwrap().workers.memory.unwrap().get(), 1 << 30);
     let mut both = limit;
-    merge(&mut both, json!({"workers": {"settings": {"memory": "3Gi"}}}));
+    json_patch::merge(&mut both, &json!({"workers": {"settings": {"memory": "3Gi"}}}));
     assert_eq!(read(both).unwrap().workers.memory.unwrap().get(), 3 << 30);
     assert_eq!(read(json!({})).unwrap().workers.memory, None);
 }

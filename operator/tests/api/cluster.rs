@@ -121,8 +121,13 @@ impl Cluster {
     }
 
     pub async fn restart_operator(&mut self) {
+        self.change_operator(1).await;
+    }
+
+    /// In its place one of the release that brought that revision of the pods' template.
+    pub async fn change_operator(&mut self, newest_template: i32) {
         self.operator = None;
-        self.operator = Some(Operator::start(&self.namespace, self.port, &self.budget).await);
+        self.operator = Some(Operator::start(&self.namespace, self.port, newest_template, &self.budget).await);
     }
 
     pub fn resources(&self) -> Api<AnalyticsCluster> {

@@ -8,8 +8,11 @@ use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, 
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::storage::v1::StorageClass;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::core::DynamicObject;
 use kube::{Client, Resource, ResourceExt};
+use raftduck_operator_api::AnalyticsCluster;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
@@ -208,6 +211,56 @@ async fn a_broken_image_stops_at_the_first_worker_and_setting_it_back_heals() {
     cluster.is_whole();
     let after = cluster.pods().await;
     assert_eq!(before.intersection(&after).count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs an API server: tests/e2e/run --api"]
+async fn another_operator_restarts_no_pod_until_the_spec_changes() {
+    let mut cluster = Cluster::settled("upgrade", 13, spec(3)).await;
+    let before = cluster.pods().await;
+    let templates = async |cluster: &Cluster| -> Vec<String> {
+        let pods = cluster.api::<Pod>().list(&ListParams::default()).await.unwrap();
+        pods.items.iter().map(|pod| pod.annotations()["raftduck.io/template-revision"].clone()).collect()
+    };
+    cluster.change_operator(2).await;
+    // It has looked once it mends something.
+    let services = cluster.api::<Service>();
+    services.delete("flights-client", &DeleteParams::default()).await.unwrap();
+    until("the Service is back", async || services.get_opt("flights-client").await.unwrap()).await;
+    cluster.settles().await;
+    assert_eq!((cluster.pods().await, templates(&cluster).await), (before.clone(), vec!["1".to_owned(); 3]));
+    cluster.edit(json!({"workers": {"settings": {"threads": 1}}})).await.unwrap();
+    cluster.settles().await;
+    assert_eq!(
+        (cluster.pods().await.intersection(&before).count(), templates(&cluster).await),
+        (0, vec!["2".into(); 3])
+    );
+    cluster.is_whole();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs an API server: tests/e2e/run --api"]
+async fn a_resource_that_this_release_does_not_understand_stops_no_other() {
+    let cluster = Cluster::settled("newer", 14, spec(3)).await;
+    // As a later release's definition lets it through. Whoever begins a test puts this release's back, so again and
+    // again until it is in.
+    let definitions = kube::Api::<CustomResourceDefinition>::all(cluster.client.clone());
+    let path = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/desiredState/enum/-";
+    let wider: json_patch::Patch =
+        serde_json::from_value(json!([{"op": "add", "path": path, "value": "Hibernating"}])).unwrap();
+    let name = raftduck_operator_api::definition().name_any();
+    let kind = kube::core::ApiResource::erase::<AnalyticsCluster>(&());
+    let resources = kube::Api::<DynamicObject>::namespaced_with(cluster.client.clone(), &cluster.namespace, &kind);
+    let mut spec = spec(3);
+    spec["desiredState"] = json!("Hibernating");
+    let later = DynamicObject::new("later", &kind).data(json!({ "spec": spec }));
+    until("the later resource is there", async || {
+        definitions.patch(&name, &PatchParams::default(), &Patch::<()>::Json(wider.clone())).await.unwrap();
+        resources.create(&PostParams::default(), &later).await.ok()
+    })
+    .await;
+    cluster.scale(4).await.unwrap();
+    cluster.settles().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -124,8 +124,8 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// Starts one that looks at one namespace.
-    pub async fn start(namespace: &str, store_port: u16, budget: &Budget) -> Self {
+    /// Starts one that looks at one namespace, of the release that brought that revision of the pods' template.
+    pub async fn start(namespace: &str, store_port: u16, newest_template: i32, budget: &Budget) -> Self {
         let config = Config::infer().await.unwrap();
         let builder = ClientBuilder::try_from(config).unwrap();
         let client: Client = builder.with_layer(&Counting(budget.clone())).build();
@@ -137,6 +137,7 @@ impl Operator {
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
             store_port,
             pace: Pace { soon: Duration::from_millis(50), later: Duration::from_millis(200) },
+            newest_template,
             namespace: watched.clone(),
             backoffs: Backoffs::default(),
             metrics: Metrics::new().unwrap(),

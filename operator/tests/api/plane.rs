@@ -10,11 +10,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use parking_lot::Mutex;
+use raftduck_model::StoreId;
 use raftduck_model::meta::{Location, MetaCommand, MetaError};
-use raftduck_model::{ClusterId, StoreId};
-use raftduck_operator::dataplane::Bootstrap;
 use raftduck_operator::validate::Cluster;
-use serde_json::{Value, json};
+use raftduck_wire::http::{BootstrapRequest, Identity, Safety};
+use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::operator::Budget;
@@ -74,14 +74,11 @@ async fn counted(State(worker): State<Worker>, request: Request, next: Next) -> 
 }
 
 /// A store that says it is not registered is so a moment later: the worst one for its operator.
-async fn identity(State(worker): State<Worker>) -> Json<Value> {
+async fn identity(State(worker): State<Worker>) -> Json<Identity> {
     let mut stores = worker.stores.lock();
     let identity = stores.identity(worker.ordinal).unwrap();
     stores.join(worker.ordinal, &worker.cluster.worker_address(worker.ordinal));
-    Json(json!({
-        "store": identity.store, "cluster": identity.cluster, "level": identity.level, "version": identity.version,
-        "leads": identity.leads, "leads_meta": identity.leads_meta, "space": "enough",
-    }))
+    Json(identity)
 }
 
 async fn state(State(worker): State<Worker>) -> Response {
@@ -90,13 +87,7 @@ async fn state(State(worker): State<Worker>) -> Response {
     if member { Json(&stores.meta).into_response() } else { problem("no_cluster", "belongs to no cluster yet") }
 }
 
-async fn bootstrap(State(worker): State<Worker>, Json(asked): Json<Value>) -> StatusCode {
-    let request = Bootstrap {
-        cluster_uuid: ClusterId(asked["cluster_uuid"].as_str().unwrap().parse().unwrap()),
-        stores: serde_json::from_value(asked["stores"].clone()).unwrap(),
-        partitions: serde_json::from_value(asked["partitions"].clone()).unwrap(),
-        replication: serde_json::from_value(asked["replication"].clone()).unwrap(),
-    };
+async fn bootstrap(State(worker): State<Worker>, Json(request): Json<BootstrapRequest>) -> StatusCode {
     worker.stores.lock().bootstrap(&request, |address| worker.cluster.ordinal_at(address).unwrap());
     StatusCode::NO_CONTENT
 }
@@ -114,7 +105,8 @@ async fn safe(State(worker): State<Worker>, Path(store): Path<StoreId>) -> Respo
     if !stores.has_quorum() {
         return problem("no_quorum", "no majority runs");
     }
-    Json(json!({"safe": stores.held_by(store) == 0, "groups": stores.held_by(store)})).into_response()
+    let groups = stores.held_by(store);
+    Json(Safety { safe: groups == 0, groups }).into_response()
 }
 
 async fn retire(State(worker): State<Worker>, Path(store): Path<StoreId>) -> Response {
@@ -153,5 +145,5 @@ fn tell(worker: &Worker, command: MetaCommand) -> Response {
 
 fn problem(code: &str, detail: &str) -> Response {
     let status = if code.starts_with("no_") { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::CONFLICT };
-    (status, Json(json!({"code": code, "detail": detail}))).into_response()
+    (status, Json(json!({"status": status.as_u16(), "code": code, "detail": detail}))).into_response()
 }

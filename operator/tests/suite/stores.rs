@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use raftduck_model::meta::{Meta, MetaCommand, MetaError, MetaReply, Replica, StoreInfo};
 use raftduck_model::placement::{Observed, depends_on, plan};
 use raftduck_model::{ClusterId, GroupId, ReplicaId, StoreId};
-use raftduck_operator::dataplane::{Bootstrap, Identity, Space};
+use raftduck_wire::http::{BootstrapRequest, Identity, Space};
 use uuid::Uuid;
 
 /// What a worker finds on its volume.
@@ -141,7 +141,7 @@ impl Stores {
     }
 
     /// As `POST bootstrap`: may be done again.
-    pub fn bootstrap(&mut self, request: &Bootstrap, ordinal_at: impl Fn(&str) -> u8) {
+    pub fn bootstrap(&mut self, request: &BootstrapRequest, ordinal_at: impl Fn(&str) -> u8) {
         let ordinals: Vec<u8> = request.stores.iter().map(|address| ordinal_at(address)).collect();
         assert!(ordinals.iter().all(|ordinal| self.runs(*ordinal)), "a store that does not answer");
         let info = |address: &String| self.info(address);
@@ -164,8 +164,8 @@ impl Stores {
                 cluster: request.cluster_uuid,
                 stores,
                 replicas,
-                partitions: request.partitions.into(),
-                replication: request.replication.into(),
+                partitions: request.partitions,
+                replication: request.replication,
             })
             .unwrap();
     }

@@ -18,20 +18,11 @@ pub const RESOURCE: &str = "7d5f8f3c-0000-4000-8000-000000000001";
 /// The least cluster of three with some of its spec replaced.
 pub fn cluster(change: Value) -> Cluster {
     let mut spec = json!({"image": "raftduck:1", "workers": {"storage": {"size": "10Gi"}}});
-    merge(&mut spec, change);
+    json_patch::merge(&mut spec, &change);
     let spec: AnalyticsClusterSpec = serde_json::from_value(spec).unwrap();
     let mut resource = AnalyticsCluster::new("flights", spec);
     resource.metadata.namespace = Some("team".into());
     Cluster::read(&resource).unwrap()
-}
-
-fn merge(into: &mut Value, change: Value) {
-    match (into, change) {
-        (Value::Object(into), Value::Object(change)) => {
-            change.into_iter().for_each(|(key, value)| merge(into.entry(key).or_insert(Value::Null), value));
-        }
-        (into, change) => *into = change,
-    }
 }
 
 /// With so many workers.
@@ -96,7 +87,6 @@ impl World {
             pods: self.pods.clone(),
             stateful_set: self.set.clone(),
             control_ready: 1,
-            control_updated: 1,
             stores: View {
                 identities,
                 strangers: BTreeMap::new(),

@@ -42,7 +42,6 @@ mod joining;
 mod member;
 mod partition;
 mod querying;
-mod space;
 mod tasks;
 mod volume;
 

@@ -9,6 +9,7 @@ use raftduck_consensus::Host;
 use raftduck_model::meta::Meta;
 use raftduck_model::{GroupId, StoreId};
 use raftduck_wal::Wal;
+use raftduck_wire::http::Space;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +19,6 @@ use crate::metamachine::{self, MetaMachine};
 use crate::replicas::Recorded;
 use crate::rows::Rows;
 use crate::seat::Seat;
-use crate::space::Space;
 use crate::volume::Membership;
 
 /// What the worker's sources ask of its configuration.

@@ -10,6 +10,7 @@ use raftduck_model::meta::{LEVEL, Meta};
 use raftduck_model::{GroupId, StoreId};
 use raftduck_wal::{Options, Room, Round, Wal};
 use raftduck_wire::credential::OnService;
+use raftduck_wire::http::Space;
 use raftduck_wire::proto::store::store_server::StoreServer;
 use raftduck_wire::rpc;
 use tokio::sync::{Semaphore, watch};
@@ -26,7 +27,6 @@ use crate::network::{PORT, incoming};
 use crate::replicas::Recorded;
 use crate::seat::{Break, Process, Seat, cluster, credential};
 use crate::service::StoreService;
-use crate::space::Space;
 use crate::tasks;
 use crate::volume::Membership;
 

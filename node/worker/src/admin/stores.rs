@@ -10,8 +10,8 @@ use axum::{Json, Router};
 use raftduck_model::StoreId;
 use raftduck_model::meta::{Location, MetaCommand, MetaReply};
 use raftduck_model::placement::depends_on;
+use raftduck_wire::http::Safety;
 use raftduck_wire::proto::store::IdentifyRequest;
-use serde::Serialize;
 use tokio::time::{Instant, timeout};
 
 use super::extract::{Body, Named};
@@ -81,14 +81,6 @@ async fn store_runs(member: &Member, store: StoreId) -> bool {
     let Ok(Ok(answer)) = timeout(ALIVE, client.identify(IdentifyRequest {})).await else { return false };
     // Another store may have its address by now.
     answer.into_inner().store == store.to_string()
-}
-
-#[derive(Serialize)]
-struct Safety {
-    /// No group has, or is to have, a replica there.
-    safe: bool,
-    /// In how many groups it has one.
-    groups: usize,
 }
 
 /// As of when this was asked: the question takes its place among the meta group's commands.

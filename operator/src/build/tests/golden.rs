@@ -1,5 +1,5 @@
 //! All objects of two clusters, byte by byte. `UPDATE_GOLDEN=1 cargo test -p raftduck-operator` writes them anew; what
-//! changes in a pod template there needs another `TEMPLATE_REVISION`.
+//! changes in a pod template there needs another revision: `template::NEWEST`.
 
 use serde::Serialize;
 
