@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, PartialObjectMeta, Patch, PatchParams};
 use kube::runtime::controller::Action;
 use kube::runtime::events::{Event, EventType, Recorder};
@@ -300,7 +301,9 @@ impl Run<'_> {
         now.template_revision = Some(template);
         let holds = |kind: &str| now.conditions.iter().any(|one| one.type_ == kind && one.status == "True");
         let quiet = !holds("Progressing") && (holds("Available") || !holds("Degraded"));
-        self.write(&now).await?;
+        if !status::may_wait(self.resource, &now, Timestamp::now()) {
+            self.write(&now).await?;
+        }
         Ok(Action::requeue(if quiet { self.context.pace.later } else { self.context.pace.soon }))
     }
 

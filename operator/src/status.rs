@@ -1,11 +1,17 @@
 //! What the resource says of its cluster: pure, from what was seen and decided.
 
+use std::time::Duration;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
 use kube::runtime::events::EventType;
 use raftduck_model::placement::depends_on;
-use raftduck_operator_api::{AnalyticsClusterStatus, Member, MemberState, PartitionMapStatus, RaftStatus};
+use raftduck_operator_api::{
+    AnalyticsCluster, AnalyticsClusterStatus, Member, MemberState, PartitionMapStatus, RaftStatus,
+};
 
+use crate::apply::FIELD_MANAGER;
 use crate::build::labels::{Component, selector};
 use crate::build::{Evictions, HTTP_PORT};
 use crate::decide::Decision;
@@ -15,6 +21,9 @@ use crate::validate::Cluster;
 mod conditions;
 
 use conditions::{Fact, conditions};
+
+/// How long figures stay as they were said: with a look every 15 s they are written at most twice in a minute.
+const FIGURES_LAST: Duration = Duration::from_secs(40);
 
 /// What happened while objects were applied and steps done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,7 +81,7 @@ pub fn status(
         .meta
         .as_ref()
         .map(|meta| RaftStatus { leader, level: i32::try_from(meta.level).unwrap_or(i32::MAX) });
-    let facts = conditions(cluster, observed, decision, outcome, map.as_ref());
+    let facts = conditions(cluster, observed, decision, outcome, map.as_ref(), was);
     AnalyticsClusterStatus {
         observed_generation: generation,
         cluster_uuid: observed.identity.as_ref().map(|written| written.cluster.to_string()),
@@ -134,6 +143,27 @@ pub fn refused(
     let new = dated(facts, generation, was);
     status.conditions.retain(|old| new.iter().all(|new| new.type_ != old.type_));
     status.conditions.extend(new);
+    status
+}
+
+/// Whether `now` may be said later than `at`: it differs from what `resource` says, a short while ago, only in figures
+/// that change all the time while rows come in.
+pub fn may_wait(resource: &AnalyticsCluster, now: &AnalyticsClusterStatus, at: Timestamp) -> bool {
+    let mut written = resource.managed_fields().iter().filter(|fields| {
+        fields.manager.as_deref() == Some(FIELD_MANAGER) && fields.subresource.as_deref() == Some("status")
+    });
+    // The API server wrote it down, so it outlives this process. Its clock may be ahead of this one.
+    let Some(Time(written)) = written.find_map(|fields| fields.time.as_ref()) else { return false };
+    let recent = at.duration_since(*written).unsigned_abs() < FIGURES_LAST;
+    recent && resource.status.as_ref().is_some_and(|was| without_figures(was) == without_figures(now))
+}
+
+/// Without who leads how much, and the epoch: that somebody leads is in it all the same.
+fn without_figures(status: &AnalyticsClusterStatus) -> AnalyticsClusterStatus {
+    let mut status = status.clone();
+    status.raft.iter_mut().for_each(|raft| raft.leader = None);
+    status.partition_map.iter_mut().for_each(|map| map.epoch.clear());
+    status.members.iter_mut().for_each(|member| member.leads = 0);
     status
 }
 

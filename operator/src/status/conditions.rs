@@ -1,6 +1,6 @@
 //! What holds of a cluster, each with a reason and, where it is bad, with what to do.
 
-use raftduck_operator_api::{DesiredState, PartitionMapStatus};
+use raftduck_operator_api::{AnalyticsClusterStatus, DesiredState, PartitionMapStatus};
 use raftduck_wire::http::Space;
 
 use super::{Outcome, count};
@@ -22,9 +22,14 @@ pub fn conditions(
     decision: &Decision,
     outcome: &Outcome,
     map: Option<&PartitionMapStatus>,
+    was: Option<&AnalyticsClusterStatus>,
 ) -> Vec<Fact> {
+    let leaderless = map.map_or(0, |map| map.without_leader);
+    // Each store is asked by itself, so a leadership that moves meanwhile is counted by nobody, or by both. What the
+    // look before found missing too has no leader.
+    let missing = leaderless > 0 && was.is_none_or(|was| !was_whole(was));
     vec![
-        available(cluster, observed, map),
+        available(cluster, observed, map, missing),
         progressing(cluster, observed, decision, outcome, map),
         degraded(cluster, observed, decision, map),
         storage_low(cluster, observed),
@@ -53,13 +58,19 @@ pub fn conditions(
     ]
 }
 
-fn available(cluster: &Cluster, observed: &Observed, map: Option<&PartitionMapStatus>) -> Fact {
+/// Whether every group had a leader, and rows were taken.
+fn was_whole(was: &AnalyticsClusterStatus) -> bool {
+    let led = was.partition_map.as_ref().is_some_and(|map| map.without_leader == 0);
+    led && was.conditions.iter().any(|one| one.type_ == "Available" && one.status == "True")
+}
+
+fn available(cluster: &Cluster, observed: &Observed, map: Option<&PartitionMapStatus>, missing: bool) -> Fact {
     let (holds, reason, message) = match map {
         _ if cluster.desired_state == DesiredState::Stopped => {
             (false, "Stopped", "spec.desiredState is Stopped; the volumes are kept".to_owned())
         }
         None => (false, "NoQuorum", "no store answers for the cluster".to_owned()),
-        Some(map) if map.without_leader > 0 => {
+        Some(map) if missing => {
             let message = format!(
                 "{} groups have no leader: a majority of the workers that hold each must be up",
                 map.without_leader
@@ -88,11 +99,18 @@ fn progressing(
     let mut what = decision.waits.clone();
     what.extend(outcome.undone.iter().cloned());
     what.extend(outcome.changed.iter().cloned());
-    if ready != wanted || count(observed.pods.len()) != wanted {
+    let there = count(observed.pods.len());
+    if there > wanted {
+        what.push(format!("{there} workers are there, {wanted} are to be"));
+    } else if there < wanted || ready < wanted {
         what.push(format!("{ready} of {wanted} workers are ready"));
     }
     if moving > 0 {
         what.push(format!("{moving} partitions move"));
+    }
+    let leaderless = map.map_or(0, |map| map.without_leader);
+    if leaderless > 0 {
+        what.push(format!("{leaderless} groups are between two leaders"));
     }
     let reason = match (cluster.paused, what.is_empty()) {
         (true, _) => "Paused",

@@ -90,12 +90,19 @@ impl Cluster {
 
     /// Applies a resource and starts its operator.
     pub async fn start(client: Client, namespace: &str, name: &str, number: u8, spec: Value) -> Self {
+        let mut cluster = Self::scripted(client, namespace, name, number, 0, spec).await;
+        cluster.restart_operator().await;
+        cluster
+    }
+
+    /// Applies a resource whose operator is somebody else's; its stores listen at `port`, at any where that is 0.
+    pub async fn scripted(client: Client, namespace: &str, name: &str, number: u8, port: u16, spec: Value) -> Self {
         let stores = Arc::new(Mutex::new(Stores::new()));
         let budget = Budget::default();
         let mut resource = AnalyticsCluster::new(name, serde_json::from_value(spec.clone()).unwrap());
         resource.metadata.namespace = Some(namespace.to_owned());
         let read = Arc::new(validate::Cluster::read(&resource).unwrap());
-        let port = plane::serve(number, read.clone(), stores.clone(), budget.clone()).await;
+        let port = plane::serve(number, port, read.clone(), stores.clone(), budget.clone()).await;
         let broken = Arc::<Mutex<BTreeSet<String>>>::default();
         let scripted = Kubernetes {
             client: client.clone(),
@@ -104,7 +111,7 @@ impl Cluster {
             stores: stores.clone(),
             broken: broken.clone(),
         };
-        let mut cluster = Self {
+        let cluster = Self {
             client,
             namespace: namespace.to_owned(),
             name: name.to_owned(),
@@ -116,8 +123,12 @@ impl Cluster {
             kubernetes: tokio::spawn(scripted.run()),
         };
         cluster.apply(spec).await.unwrap();
-        cluster.restart_operator().await;
         cluster
+    }
+
+    /// Kubernetes does nothing for it any more; what is there stays.
+    pub fn rest(&self) {
+        self.kubernetes.abort();
     }
 
     pub async fn restart_operator(&mut self) {

@@ -5,6 +5,7 @@
 
 mod cluster;
 mod edits;
+mod footprint;
 mod kubernetes;
 mod operator;
 mod plane;

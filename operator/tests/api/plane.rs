@@ -1,6 +1,6 @@
 //! The admin contract of scripted stores, over HTTP: one address of the loopback network for each worker.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::{Path, Request, State};
@@ -36,11 +36,19 @@ pub fn ip(number: u8, ordinal: u8) -> Ipv4Addr {
     Ipv4Addr::new(127, 0, number, ordinal + 1)
 }
 
-/// Serves until the listeners' tasks are dropped with the runtime. Returns the port.
-pub async fn serve(number: u8, cluster: Arc<Cluster>, stores: Arc<Mutex<Stores>>, budget: Budget) -> u16 {
-    let mut port = 0;
+/// Serves at `port`, at any where that is 0, until the listeners' tasks are dropped with the runtime. Returns the port.
+pub async fn serve(
+    number: u8,
+    mut port: u16,
+    cluster: Arc<Cluster>,
+    stores: Arc<Mutex<Stores>>,
+    budget: Budget,
+) -> u16 {
     for ordinal in 0..WORKERS {
-        let listener = TcpListener::bind((ip(number, ordinal), port)).await.unwrap();
+        let address = SocketAddr::from((ip(number, ordinal), port));
+        let listener = TcpListener::bind(address).await.unwrap_or_else(|error| {
+            panic!("a scripted store cannot listen on {address}: {error}; is 0.0.0.0:{port} taken?")
+        });
         port = listener.local_addr().unwrap().port();
         let worker = Worker { ordinal, stores: stores.clone(), budget: budget.clone(), cluster: cluster.clone() };
         let router = Router::new()

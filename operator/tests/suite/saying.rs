@@ -2,9 +2,10 @@
 
 use raftduck_operator::build::Evictions;
 use raftduck_operator::decide::decide;
-use raftduck_operator::status::{Outcome, evictions, status, turns};
+use raftduck_operator::status::{Outcome, evictions, may_wait, status, turns};
 use raftduck_operator::validate::Cluster;
-use raftduck_operator_api::{AnalyticsClusterStatus, MemberState};
+use raftduck_operator_api::{AnalyticsCluster, AnalyticsClusterStatus, MemberState};
+use serde_json::json;
 
 use crate::world::{World, sized};
 
@@ -32,6 +33,45 @@ fn a_cluster_where_all_is_well_says_so_and_who_holds_what() {
     assert_eq!(evictions(&world.observed()), Evictions::One);
     let again = said(&world, &wanted, Some(&now));
     assert_eq!(again, now, "nothing happened, and the status is another one");
+}
+
+#[test]
+fn figures_that_change_all_the_time_are_written_now_and_then_and_everything_else_at_once() {
+    let (mut world, wanted) = (World::new(), sized(3));
+    world.settles(&wanted);
+    let was = said(&world, &wanted, None);
+    world.stores.meta.epoch.0 += 1;
+    world.stores.mistaken = Some(1);
+    world.stores.meta.replicas.rotate_left(1);
+    let figures = said(&world, &wanted, Some(&was));
+    let of = |status: &AnalyticsClusterStatus| {
+        let map = status.partition_map.clone().unwrap();
+        (map.epoch, status.members[1].leads, status.raft.clone().unwrap().leader)
+    };
+    let ((epoch, leads, leader), now) = (of(&was), of(&figures));
+    assert!(epoch != now.0 && leads != now.1 && leader != now.2);
+    world.end_pod(2);
+    let more = said(&world, &wanted, Some(&was));
+
+    let mut resource: AnalyticsCluster = serde_json::from_value(json!({
+        "apiVersion": "raftduck.io/v1alpha1", "kind": "AnalyticsCluster", "metadata": {"managedFields": [
+            {"manager": "kubectl", "subresource": "status", "time": "2026-01-01T09:00:00Z"},
+            {"manager": "raftduck-operator", "time": "2026-01-01T09:00:00Z"},
+            {"manager": "raftduck-operator", "subresource": "status", "time": "2026-01-01T10:00:00Z"},
+        ]},
+        "spec": {"image": "raftduck:1", "partitions": 6, "workers": {"storage": {"size": "1Gi"}}},
+    }))
+    .unwrap();
+    resource.status = Some(was);
+    // The API server's clock may be ahead, too.
+    for (at, waits) in [("09:59:30", true), ("10:00:30", true), ("10:00:40", false), ("12:00:00", false)] {
+        let at = format!("2026-01-01T{at}Z").parse().unwrap();
+        assert_eq!(may_wait(&resource, &figures, at), waits, "{at}");
+        assert!(!may_wait(&resource, &more, at), "{at}");
+    }
+    let at = "2026-01-01T10:00:00Z".parse().unwrap();
+    resource.status = None;
+    assert!(!may_wait(&resource, &figures, at), "nothing was ever said");
 }
 
 #[test]
@@ -70,4 +110,23 @@ fn a_lost_quorum_is_said_with_what_a_person_must_do() {
         message.contains("7 groups have no quorum without it") && message.contains("raftduck recover"),
         "{message}"
     );
+}
+
+#[test]
+fn a_leadership_that_moves_while_stores_are_asked_is_no_lost_quorum_and_one_that_stays_away_is() {
+    let (mut world, wanted) = (World::new(), sized(3));
+    world.settles(&wanted);
+    let before = said(&world, &wanted, None);
+    for ordinal in [1, 2] {
+        world.end_pod(ordinal);
+    }
+    let first = said(&world, &wanted, Some(&before));
+    assert_eq!(condition(&first, "Available").1, "Serving");
+    // So it is looked at again at once.
+    let (holds, _, message) = condition(&first, "Progressing");
+    assert!(holds == "True" && message.contains("7 groups are between two leaders"), "{message}");
+    let second = said(&world, &wanted, Some(&first));
+    assert_eq!(condition(&second, "Available").1, "NoQuorum");
+    let third = said(&world, &wanted, Some(&second));
+    assert_eq!(condition(&third, "Available").1, "NoQuorum");
 }

@@ -22,6 +22,8 @@ pub struct Stores {
     pub meta: Meta,
     volumes: BTreeMap<u8, Volume>,
     running: BTreeSet<u8>,
+    /// A worker that takes itself for the leader of one group more than it leads.
+    pub mistaken: Option<u8>,
     made: u128,
     level: u32,
 }
@@ -129,12 +131,13 @@ impl Stores {
             self.is_majority(voters) && first.is_some_and(|voter| voter.store == volume.store)
         };
         let made = self.meta.cluster.is_some();
+        let led = self.meta.groups().filter(|group| made && leads(group)).count() as u32;
         Some(Identity {
             store: volume.store,
             cluster: volume.cluster,
             level: self.level,
             version: "0.1.0".to_owned(),
-            leads: self.meta.groups().filter(|group| made && leads(group)).count() as u32,
+            leads: led + u32::from(self.mistaken == Some(ordinal)),
             leads_meta: made && leads(&GroupId::META),
             space: Space::Enough,
         })

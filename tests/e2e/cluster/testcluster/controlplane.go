@@ -52,6 +52,10 @@ func (c *cluster) startControlPlane(address string) (*authority, error) {
 		"--unsafe-no-fsync", "--log-level=warn"); err != nil {
 		return nil, err
 	}
+	policy := c.path("audit.yaml")
+	if err := render("audit.yaml", policy, nil); err != nil {
+		return nil, err
+	}
 	flags := []string{
 		"--bind-address=" + address, "--secure-port=" + port, "--etcd-servers=" + etcd,
 		"--service-cluster-ip-range=" + serviceRange,
@@ -63,6 +67,9 @@ func (c *cluster) startControlPlane(address string) (*authority, error) {
 		"--service-account-issuer=https://kubernetes.default.svc.cluster.local",
 		"--service-account-key-file=" + c.path("serviceaccounts.crt"),
 		"--service-account-signing-key-file=" + c.path("serviceaccounts.key"),
+		// At most two files of that many MiB.
+		"--audit-policy-file=" + policy, "--audit-log-path=" + c.path("log", "audit.log"),
+		"--audit-log-maxsize=100", "--audit-log-maxbackup=1",
 	}
 	if address != hostAddress {
 		// A loopback address is refused as the one to advertise; nothing uses this one.
