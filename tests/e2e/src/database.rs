@@ -18,7 +18,7 @@ use crate::operator;
 use crate::wait::until;
 
 /// Rows that show that clients write: every partition has some of them.
-const ROWS: u64 = 20_000;
+const ROWS: u64 = 5_000;
 
 /// A cluster of the suite's image, in a namespace of its own.
 pub struct Database {
@@ -218,7 +218,9 @@ impl Database {
         };
         let client = Client::new(&self.service().await?, config)?;
         // What a person does may take minutes: whatever is sent again meanwhile counts.
-        let config = LoadConfig { clients: 2, patience: Duration::from_secs(600), ..LoadConfig::default() };
+        // All nodes are one machine: it is not to be busy with rows only.
+        let patience = Duration::from_secs(600);
+        let config = LoadConfig { clients: 2, most_rows: 300, patience, ..LoadConfig::default() };
         let writers = Writers { load: Load::start(client, config), client: patient };
         writers.go_on().await?;
         Ok(writers)
@@ -296,6 +298,19 @@ impl Database {
             self.api::<Pod>().delete(name, &DeleteParams::default()).await?;
         }
         Ok(())
+    }
+
+    /// Deletes the namespace, and waits until nothing of it is left.
+    ///
+    /// # Errors
+    /// Where something holds it up.
+    pub async fn namespace_goes(self) -> Result<()> {
+        self.drop_namespace().await?;
+        let namespaces = Api::<Namespace>::all(self.kube.clone());
+        until("the namespace is gone", async || {
+            matches!(namespaces.get_opt(&self.namespace).await, Ok(None)).then_some(())
+        })
+        .await
     }
 
     /// Deletes the namespace and does not wait for it.

@@ -9,7 +9,7 @@ import (
 
 // image is the project's image, built by the project's Dockerfile around binaries that are there already. No network:
 // the stage's base is made from Debian packages here, and given to the Dockerfile as its argument BASE.
-type image struct{ tag, out, dockerfile, target string }
+type image struct{ tag, out, dockerfile, target, env string }
 
 const baseImage = "localhost/raftduck-base:bookworm"
 
@@ -39,9 +39,13 @@ func (i image) build(binaries []string) error {
 	if err := run("cp", filepath.Join(filepath.Dir(i.dockerfile), "LICENSE"), context); err != nil {
 		return err
 	}
-	if _, err := buildah("bud", "--isolation", "chroot", "--pull-never", "--target", i.target,
-		"--build-arg", "BINARIES=prebuilt", "--build-arg", "BASE="+baseImage,
-		"--file", i.dockerfile, "--tag", i.tag, context); err != nil {
+	arguments := []string{"bud", "--isolation", "chroot", "--pull-never", "--target", i.target,
+		"--build-arg", "BINARIES=prebuilt", "--build-arg", "BASE=" + baseImage,
+		"--file", i.dockerfile, "--tag", i.tag}
+	if i.env != "" {
+		arguments = append(arguments, "--env", i.env)
+	}
+	if _, err := buildah(append(arguments, context)...); err != nil {
 		return err
 	}
 	// The archive has all; of the storage, only the base is worth keeping.

@@ -12,7 +12,7 @@ import (
 const usage = `testcluster makes a real Kubernetes on this machine: no container engine, no image pulls. Run it as root.
 
   build [--source DIR]                compile the components; does nothing when they are up to date
-  image --tag NAME --out FILE.tar [--dockerfile FILE] [--target STAGE] BINARY...
+  image --tag NAME --out FILE.tar [--dockerfile FILE] [--target STAGE] [--env NAME=VALUE] BINARY...
                                       build the project's image around these binaries
   up [--nodes N]                      start a cluster; with 0 nodes only etcd and the API server, on loopback
   down                                end the cluster, whatever state it is in, and leave nothing behind
@@ -69,6 +69,7 @@ func dispatch(verb string, arguments []string) error {
 		flags.StringVar(&i.out, "out", "", "")
 		flags.StringVar(&i.dockerfile, "dockerfile", "Dockerfile", "")
 		flags.StringVar(&i.target, "target", "runtime", "")
+		flags.StringVar(&i.env, "env", "", "")
 		flags.Parse(arguments)
 		return i.build(flags.Args())
 	}

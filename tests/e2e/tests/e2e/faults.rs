@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim, Pod};
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams};
@@ -131,5 +131,38 @@ async fn a_volume_is_lost_and_made_anew_from_the_others() -> Result<()> {
     .await?;
     database.settled().await?;
     writers.go_on().await?;
+    database.holds_all_of(writers).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a Kubernetes: tests/e2e/run"]
+async fn a_node_that_never_comes_back_takes_its_volume_along() -> Result<()> {
+    if !operator::on_test_cluster("cables that can be pulled") {
+        return Ok(());
+    }
+    let spec = json!({"workers": {"storage": {"replaceLost": "AfterNodeDeleted"}}});
+    let (database, writers) = Database::loaded("e2e-gone", spec).await?;
+    let members = database.members().await.unwrap_or_default();
+    let there = members.into_iter().find(|member| member.node.as_deref() == Some("node3"));
+    let lost = there.context("no worker on node3: they are kept apart")?;
+    run("testcluster", &["cut", "node3"]).await?;
+    node_is(&database, "node3", "Unknown").await?;
+    // Until a person says that it is gone for good, its volume is waited for.
+    writers.go_on().await?;
+    ensure!(database.member(&lost.name).await.is_some_and(|now| now.claim == lost.claim));
+    run("kubectl", &["delete", "node", "node3"]).await?;
+    until("another store is there, elsewhere, with all its copies", async || {
+        let now = database.member(&lost.name).await?;
+        (now.store.is_some() && now.store != lost.store && now.node != lost.node && now.copies == lost.copies)
+            .then_some(())
+    })
+    .await?;
+    database.settled().await?;
+    writers.go_on().await?;
+    run("testcluster", &["join", "node3"]).await?;
+    // Only a kubelet that starts says again that there is such a node.
+    run("testcluster", &["kill-kubelet", "node3"]).await?;
+    until("its kubelet starts", async || run("testcluster", &["start-kubelet", "node3"]).await.ok()).await?;
+    node_is(&database, "node3", "True").await?;
     database.holds_all_of(writers).await
 }

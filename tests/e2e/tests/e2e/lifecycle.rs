@@ -24,19 +24,29 @@ async fn a_cluster_is_made_asked_deleted_and_found_again() -> Result<()> {
     let rows = writers.check().await?;
     ensure!(database.ask("SELECT count(*) FROM load").await? == json!(rows));
 
-    // Without the operator everything goes on.
+    // Without the operator everything goes on, and the resource can be deleted: nobody has to let it go.
     operator::uninstall().await?;
     ensure!(database.ask("SELECT count(*) FROM load").await? == json!(rows));
-    operator::install().await?;
-
     database.resources().delete("flights", &Default::default()).await?;
     database.pods_are_gone().await?;
-    let claims = database.api::<PersistentVolumeClaim>().list(&ListParams::default()).await?;
-    ensure!(claims.items.len() == 3, "the volumes went with the resource");
+    let volumes =
+        async || anyhow::Ok(database.api::<PersistentVolumeClaim>().list(&ListParams::default()).await?.items);
+    ensure!(volumes().await?.len() == 3, "the volumes went with the resource");
+    operator::install().await?;
     database.apply(json!({})).await?;
     database.settled().await?;
     ensure!(database.ask("SELECT count(*) FROM load").await? == json!(rows), "rows are lost");
-    database.drop_namespace().await
+
+    // The other way round.
+    database.resources().delete("flights", &Default::default()).await?;
+    database.pods_are_gone().await?;
+    operator::uninstall().await?;
+    ensure!(volumes().await?.len() == 3, "the volumes went with the chart");
+    database.apply(json!({})).await?;
+    operator::install().await?;
+    database.settled().await?;
+    ensure!(database.ask("SELECT count(*) FROM load").await? == json!(rows), "rows are lost");
+    database.namespace_goes().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,6 +72,18 @@ async fn workers_come_and_go_under_load() -> Result<()> {
     })
     .await?;
     database.edit(json!({"workers": {"replicas": 5}})).await?;
+    database.settled().await?;
+
+    // Paused, nothing is done for it, and it says what would be.
+    database.edit(json!({"paused": true, "workers": {"replicas": 3}})).await?;
+    until("it is paused", async || database.condition("Paused", true).await).await?;
+    until("it says what is wanted", async || {
+        database.condition("Progressing", false).await.filter(|said| said.contains("Paused"))
+    })
+    .await?;
+    writers.go_on().await?;
+    ensure!(database.members().await.is_some_and(|members| members.len() == 5), "scaled while it is paused");
+    database.edit(json!({"paused": false})).await?;
     database.settled().await?;
     database.holds_all_of(writers).await
 }

@@ -2,4 +2,6 @@
 //! database of its own, and looks at its end for every row that was acknowledged.
 
 mod faults;
+mod kills;
 mod lifecycle;
+mod upgrades;
