@@ -103,13 +103,14 @@ async fn a_roll_restarts_every_worker_and_a_broken_image_one() -> Result<()> {
 
     let (repository, tag) = operator::image()?;
     database.edit(json!({"image": format!("{repository}-is-not-there:{tag}")})).await?;
-    until("the roll waits at a worker", async || {
-        database.condition("Progressing", true).await.filter(|said| said.contains("is not ready"))
+    let same = async || anyhow::Ok(database.pods("worker").await?.iter().filter(|pod| after.contains(pod)).count());
+    until("the roll waits at a worker that was made anew", async || {
+        let said = database.condition("Progressing", true).await?;
+        (said.contains("is not ready") && same().await.ok()? == 2).then_some(())
     })
     .await?;
     writers.go_on().await?;
-    let broken = database.pods("worker").await?;
-    ensure!(broken.iter().filter(|pod| after.contains(pod)).count() == 2, "more than one worker: {after:?} {broken:?}");
+    ensure!(same().await? == 2, "more than one worker");
     database.edit(json!({"image": format!("{repository}:{tag}")})).await?;
     database.settled().await?;
     database.holds_all_of(writers).await
