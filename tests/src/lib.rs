@@ -11,6 +11,7 @@ pub mod content;
 pub mod idle;
 pub mod launch;
 pub mod load;
+pub mod machine;
 pub mod metrics;
 pub mod opening;
 pub mod port;

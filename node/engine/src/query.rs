@@ -232,8 +232,9 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// Ends the read transaction with the connection, and only then stops watching it.
+/// Ends the read transaction with the connection, which counts as running until then.
 fn leave(connection: Connection, registered: Registered) {
+    registered.query.leave();
     drop(connection);
     drop(registered);
 }

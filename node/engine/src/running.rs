@@ -1,4 +1,8 @@
 //! The queries that run now, their deadlines, and the thread that ends those that are past them.
+//!
+//! Only that thread interrupts, and holds no lock meanwhile: an interrupt waits for as long as its connection is being
+//! closed, which takes a heavy query's memory with it and hundreds of milliseconds. Whoever ends a query from outside,
+//! on a thread that heartbeats need, only says so.
 
 use std::collections::HashMap;
 use std::io;
@@ -28,6 +32,7 @@ pub(crate) struct Query {
     interrupt: Arc<InterruptHandle>,
     ended: Mutex<Option<Ended>>,
     ending: AtomicBool,
+    leaving: AtomicBool,
 }
 
 impl Query {
@@ -43,7 +48,17 @@ impl Query {
     fn end(&self, why: Ended) {
         self.ended.lock().get_or_insert(why);
         self.ending.store(true, Ordering::Release);
-        self.interrupt.interrupt();
+    }
+
+    /// Its thread has no more use for an interrupt, and closes the connection.
+    pub fn leave(&self) {
+        self.leaving.store(true, Ordering::Release);
+    }
+
+    /// Whether it is to be interrupted, as it was ended from outside or is past its deadline.
+    fn is_due(&self, now: Instant) -> bool {
+        let ends = self.ending.load(Ordering::Acquire) || now >= self.deadline;
+        ends && !self.leaving.load(Ordering::Acquire)
     }
 }
 
@@ -84,6 +99,7 @@ impl Running {
             interrupt,
             ended: Mutex::new(None),
             ending: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
         });
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         self.queries.lock().insert(id, Arc::clone(&query));
@@ -95,8 +111,11 @@ impl Running {
         self.queries.lock().len()
     }
 
+    /// Has the watching thread end it; does not wait.
     pub fn end(&self, query: &Query, why: Ended) {
         query.end(why);
+        // The watching thread looks at the queries under this lock, so it has not yet, or waits already.
+        drop(self.queries.lock());
         self.changed.notify_one();
     }
 
@@ -126,17 +145,19 @@ fn watch(running: &Weak<Running>) {
     while let Some(running) = running.upgrade() {
         let mut queries = running.queries.lock();
         let now = Instant::now();
+        let (due, others): (Vec<_>, Vec<_>) = queries.values().cloned().partition(|query| query.is_due(now));
         let mut next = now + LONGEST;
-        for query in queries.values() {
-            if query.ending.load(Ordering::Acquire) {
-                query.interrupt.interrupt();
-                next = next.min(now + AGAIN);
-            } else if now >= query.deadline {
+        if due.is_empty() {
+            let waited = others.iter().filter(|query| now < query.deadline).map(|query| query.deadline);
+            next = waited.fold(next, Instant::min);
+        } else {
+            drop(queries);
+            for query in due {
                 query.end(Ended::Deadline);
-                next = next.min(now + AGAIN);
-            } else {
-                next = next.min(query.deadline);
+                query.interrupt.interrupt();
             }
+            next = Instant::now() + AGAIN;
+            queries = running.queries.lock();
         }
         running.changed.wait_until(&mut queries, next);
     }
