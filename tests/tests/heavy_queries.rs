@@ -37,8 +37,8 @@ async fn eight_heavy_queries_cause_no_election_and_writes_go_on() -> Result<()> 
         cluster.client(Duration::from_secs(10))?,
         NonZeroU32::new(cluster.partitions()).context("no partitions")?,
     );
-    // AN OPEN DEFECT: in one of some three to eight stretches leaderships are lost at the moment in which the queries end, while
-    // the machine keeps nobody waiting. Each is printed; until its cause is found, one of five must be quiet.
+    // AN OPEN DEFECT: in one of some three to eight stretches leaderships are lost at the moment in which the queries
+    // end, while the machine keeps nobody waiting. Each is printed; until its cause is found, one of five must be quiet.
     let mut quiet = false;
     for _ in 0..STRETCHES {
         quiet = stretch(&cluster, &load, &mut probe, duration).await? == 0;
