@@ -10,6 +10,11 @@ use crate::shutdown;
 /// # Errors
 /// Where the options do not hold together, or the store cannot go on.
 pub async fn worker(options: WorkerOptions) -> anyhow::Result<()> {
+    // The kernel gathers small pages into huge ones under the lock of the whole address space, and waits there for any
+    // query that it meets in a page fault, priorities aside: heartbeats stood still for half a second.
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+        tracing::warn!(%error, "huge pages cannot be turned off: heartbeats may be late under heavy queries");
+    }
     let stop = stop(options.end_with_stdin)?;
     raftduck_worker::run(options.config()?, stop).await
 }

@@ -9,7 +9,7 @@ use raftduck_model::{PartitionId, Table};
 
 use crate::fault::Fault;
 use crate::instance::{self, Shares};
-use crate::nice;
+use crate::nice::{self, Priority};
 use crate::opening::{self, FILE, OpenError};
 use crate::state::Applied;
 use crate::system;
@@ -43,7 +43,7 @@ pub fn inspect(folder: &Path) -> Result<Inspected, OpenError> {
         Err(error) => return Err(io(error)),
     }
     opening::clear_log(&folder.join(format!("{FILE}.wal")))?;
-    let reading = nice::spawn_low("engine-inspect", move || read(&file)).map_err(io)?.join();
+    let reading = nice::spawn("engine-inspect", Priority::Lowest, move || read(&file)).map_err(io)?.join();
     reading.map_err(|_| io(io::Error::other("looking ended by a panic")))?.map_err(OpenError::Engine)
 }
 

@@ -1,8 +1,10 @@
 //! Opening DuckDB so that no statement can reach outside of it.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use duckdb::{Config, Connection};
+use parking_lot::Mutex;
 
 use crate::fault::Fault;
 
@@ -54,4 +56,21 @@ pub(crate) fn harden(connection: &Connection) -> Result<(), Fault> {
          SET lock_configuration = true;",
     )?;
     Ok(())
+}
+
+/// Makes connections to an instance, for threads that wait for nobody else's: making one takes
+/// DuckDB's locks. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Connector(Arc<Mutex<Connection>>);
+
+impl Connector {
+    /// Of the instance of this connection.
+    pub fn new(connection: &Connection) -> Result<Self, Fault> {
+        Ok(Self(Arc::new(Mutex::new(connection.try_clone()?))))
+    }
+
+    /// A connection with no settings of its own.
+    pub fn connect(&self) -> Result<Connection, Fault> {
+        Ok(self.0.lock().try_clone()?)
+    }
 }

@@ -26,6 +26,7 @@ mod opening;
 mod options;
 pub mod plain;
 mod plan;
+mod pool;
 mod process;
 mod query;
 mod reply;

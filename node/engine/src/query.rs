@@ -1,10 +1,11 @@
 //! One SELECT over a store, as a stream of Arrow batches.
 //!
-//! The statement runs in a read-only transaction on a connection and a thread of its own. The
+//! The statement runs in a read-only transaction, on a connection of its own and one of the threads for queries. The
 //! public table names are temporary views over the physical tables; which columns those have, and
 //! how far each partition is applied, is read in the same transaction.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 use std::thread::Thread;
 use std::time::{Duration, Instant};
@@ -19,9 +20,11 @@ use tokio::time::timeout;
 
 use crate::fault::Fault;
 use crate::gather::Gathered;
-use crate::nice;
+use crate::instance::Connector;
+use crate::nice::Priority;
 use crate::options::StoreOptions;
-use crate::running::{Ended, Query, Registered, Running};
+use crate::pool::Pool;
+use crate::running::{Ended, Query, Running};
 use crate::store::Store;
 use crate::system;
 use crate::view;
@@ -90,18 +93,20 @@ impl From<Fault> for QueryError {
     }
 }
 
-/// Turns for queries.
+/// Turns for queries, and threads for those that have theirs.
 pub(crate) struct Slots {
     running: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
+    threads: Pool,
 }
 
 impl Slots {
-    pub fn new(options: &StoreOptions) -> Self {
-        Self {
+    pub fn new(options: &StoreOptions) -> io::Result<Self> {
+        Ok(Self {
             running: Arc::new(Semaphore::new(options.concurrent_queries)),
             waiting: Arc::new(Semaphore::new(options.waiting_queries)),
-        }
+            threads: Pool::start("query", Priority::Lowest, options.concurrent_queries)?,
+        })
     }
 
     async fn turn(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, QueryError> {
@@ -119,9 +124,12 @@ impl Slots {
 }
 
 enum Message {
-    Start(Answered),
+    /// And the thread that waits for room in the channel.
+    Start(Answered, Thread),
     Batch(RecordBatch),
-    End { truncated: bool },
+    End {
+        truncated: bool,
+    },
     Failed(QueryError),
 }
 
@@ -156,7 +164,7 @@ impl QueryStream {
                 Ok(None)
             }
             Some(Message::Failed(error)) => Err(error),
-            Some(Message::Start(_)) | None => Err(QueryError::Store("the query ended without a word".into())),
+            Some(Message::Start(..)) | None => Err(QueryError::Store("the query ended without a word".into())),
         }
     }
 
@@ -181,28 +189,21 @@ pub(crate) async fn start(store: &Store, slots: &Slots, spec: QuerySpec) -> Resu
     let deadline = Instant::now() + spec.timeout.min(options.longest_query);
     let turn = slots.turn(deadline).await?;
 
-    let connection = store.connect().map_err(|fault| QueryError::Store(fault.to_string()))?;
-    let registered = store.shared().running.register(connection.interrupt_handle(), deadline);
-    let query = Arc::clone(&registered.query);
+    let running = Arc::clone(&store.shared().running);
+    let registered = running.register(deadline);
+    let query = Arc::clone(&registered.0);
     let memory = options.query_memory_bytes;
     let (sender, mut messages) = mpsc::channel(CHANNEL);
-    let body = move || {
-        let _turn = turn;
-        let output = Output { sender, query: Arc::clone(&registered.query) };
-        if let Err(error) = run(&connection, &spec, memory, &output) {
-            // An interrupt may come up as any error of whatever it met.
-            let error = output.query.ended().map_or(error, why);
-            output.send(Message::Failed(error)).ok();
-        }
-        leave(connection, registered);
-    };
-    let thread = nice::spawn_low("query", body).map_err(|error| QueryError::Store(error.to_string()))?;
-    let thread = thread.thread().clone();
+    let connector = store.connector();
+    slots.threads.run(move || {
+        answer(&connector, &spec, memory, &Output { sender, query: Arc::clone(&registered.0) });
+        // It counts as running, and has its turn, until its read transaction has ended.
+        drop((registered, turn));
+    });
 
-    let running = Arc::clone(&store.shared().running);
     let waiting = Waiting { running: &running, query: &query, armed: true };
     match messages.recv().await {
-        Some(Message::Start(answered)) => {
+        Some(Message::Start(answered, thread)) => {
             waiting.disarm();
             Ok(QueryStream { answered, messages, thread, running, query, ended: None })
         }
@@ -232,11 +233,22 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// Ends the read transaction with the connection, which counts as running until then.
-fn leave(connection: Connection, registered: Registered) {
-    registered.query.leave();
-    drop(connection);
-    drop(registered);
+/// Runs the query on this thread, and ends its read transaction with its connection.
+fn answer(connector: &Connector, spec: &QuerySpec, memory: u64, output: &Output) {
+    let connection = connector.connect();
+    let done = match &connection {
+        Ok(connection) => {
+            output.query.runs_on(connection);
+            run(connection, spec, memory, output)
+        }
+        Err(fault) => Err(output.error(fault.clone())),
+    };
+    if let Err(error) = done {
+        // An interrupt may come up as any error of whatever it met.
+        let error = output.query.ended().map_or(error, why);
+        output.send(Message::Failed(error)).ok();
+    }
+    output.query.leave();
 }
 
 /// Where a query's thread puts its answer.
@@ -297,7 +309,8 @@ fn run(connection: &Connection, spec: &QuerySpec, memory: u64, output: &Output) 
     let mut statement = connection.prepare(&spec.sql).map_err(|error| failed(error.into()))?;
     let batches = statement.stream_arrow([]).map_err(|error| failed(error.into()))?;
     let mut gathered = Gathered::new(&batches.get_schema());
-    output.send(Message::Start(Answered { schema: Arc::clone(gathered.schema()), applied }))?;
+    let answered = Answered { schema: Arc::clone(gathered.schema()), applied };
+    output.send(Message::Start(answered, std::thread::current()))?;
 
     let mut left = spec.max_rows.unwrap_or(u64::MAX);
     let mut truncated = false;

@@ -2,15 +2,15 @@
 //!
 //! Only that thread interrupts, and holds no lock meanwhile: an interrupt waits for as long as its connection is being
 //! closed, which takes a heavy query's memory with it and hundreds of milliseconds. Whoever ends a query from outside,
-//! on a thread that heartbeats need, only says so.
+//! on a thread that heartbeats need, only says so. A query's own thread, which has the lowest priority and may be put
+//! aside anywhere, takes none of the locks here.
 
-use std::collections::HashMap;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
-use duckdb::InterruptHandle;
+use duckdb::{Connection, InterruptHandle};
 use parking_lot::{Condvar, Mutex};
 
 /// How long the watching thread waits before it interrupts a query again: an interrupt that comes
@@ -19,35 +19,45 @@ const AGAIN: Duration = Duration::from_millis(20);
 
 /// Why a query was ended from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
 pub(crate) enum Ended {
-    Deadline,
-    Dropped,
-    Memory,
+    Deadline = 1,
+    Dropped = 2,
+    Memory = 3,
+}
+
+impl Ended {
+    /// The one of this number, none for 0.
+    fn of(number: u8) -> Option<Self> {
+        [Self::Deadline, Self::Dropped, Self::Memory].into_iter().find(|why| *why as u8 == number)
+    }
 }
 
 /// One query, as others see it.
 pub(crate) struct Query {
     begun: Instant,
     deadline: Instant,
-    interrupt: Arc<InterruptHandle>,
-    ended: Mutex<Option<Ended>>,
-    ending: AtomicBool,
+    interrupt: OnceLock<Arc<InterruptHandle>>,
+    /// An [`Ended`], or 0.
+    ended: AtomicU8,
     leaving: AtomicBool,
+    gone: AtomicBool,
 }
 
 impl Query {
     /// Why the query must end, if it must.
     pub fn ended(&self) -> Option<Ended> {
-        self.ended.lock().or_else(|| (Instant::now() >= self.deadline).then_some(Ended::Deadline))
+        let ended = Ended::of(self.ended.load(Ordering::Acquire));
+        ended.or_else(|| (Instant::now() >= self.deadline).then_some(Ended::Deadline))
     }
 
     pub fn deadline(&self) -> Instant {
         self.deadline
     }
 
-    fn end(&self, why: Ended) {
-        self.ended.lock().get_or_insert(why);
-        self.ending.store(true, Ordering::Release);
+    /// From now on it can be interrupted, by this.
+    pub fn runs_on(&self, connection: &Connection) {
+        self.interrupt.get_or_init(|| connection.interrupt_handle());
     }
 
     /// Its thread has no more use for an interrupt, and closes the connection.
@@ -55,31 +65,41 @@ impl Query {
         self.leaving.store(true, Ordering::Release);
     }
 
+    fn end(&self, why: Ended) {
+        // The first reason stays.
+        let _ = self.ended.compare_exchange(0, why as u8, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    fn is_ending(&self) -> bool {
+        self.ended.load(Ordering::Acquire) != 0
+    }
+
+    fn is_there(&self) -> bool {
+        !self.gone.load(Ordering::Acquire)
+    }
+
     /// Whether it is to be interrupted, as it was ended from outside or is past its deadline.
     fn is_due(&self, now: Instant) -> bool {
-        let ends = self.ending.load(Ordering::Acquire) || now >= self.deadline;
-        ends && !self.leaving.load(Ordering::Acquire)
+        (self.is_ending() || now >= self.deadline) && !self.leaving.load(Ordering::Acquire)
     }
 }
 
 /// All queries of a store.
 #[derive(Default)]
 pub(crate) struct Running {
-    queries: Mutex<HashMap<u64, Arc<Query>>>,
+    /// Those that have gone among them, until the watching thread looks.
+    queries: Mutex<Vec<Arc<Query>>>,
     changed: Condvar,
-    next: AtomicU64,
 }
 
-/// A query's entry among the running ones; it leaves them when dropped.
-pub(crate) struct Registered {
-    running: Arc<Running>,
-    id: u64,
-    pub query: Arc<Query>,
-}
+/// A query's entry among the running ones; it is none of them any more when dropped.
+pub(crate) struct Registered(pub Arc<Query>);
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        self.running.queries.lock().remove(&self.id);
+        self.0.leave();
+        // The watching thread takes it out.
+        self.0.gone.store(true, Ordering::Release);
     }
 }
 
@@ -92,23 +112,22 @@ impl Running {
         Ok(running)
     }
 
-    pub fn register(self: &Arc<Self>, interrupt: Arc<InterruptHandle>, deadline: Instant) -> Registered {
+    pub fn register(&self, deadline: Instant) -> Registered {
         let query = Arc::new(Query {
             begun: Instant::now(),
             deadline,
-            interrupt,
-            ended: Mutex::new(None),
-            ending: AtomicBool::new(false),
+            interrupt: OnceLock::new(),
+            ended: AtomicU8::new(0),
             leaving: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
         });
-        let id = self.next.fetch_add(1, Ordering::Relaxed);
-        self.queries.lock().insert(id, Arc::clone(&query));
+        self.queries.lock().push(Arc::clone(&query));
         self.changed.notify_one();
-        Registered { running: Arc::clone(self), id, query }
+        Registered(query)
     }
 
     pub fn count(&self) -> usize {
-        self.queries.lock().len()
+        self.queries.lock().iter().filter(|query| query.is_there()).count()
     }
 
     /// Has the watching thread end it; does not wait.
@@ -125,8 +144,8 @@ impl Running {
         let longest = self
             .queries
             .lock()
-            .values()
-            .filter(|query| !query.ending.load(Ordering::Acquire))
+            .iter()
+            .filter(|query| query.is_there() && !query.is_ending())
             .min_by_key(|query| query.begun)
             .cloned();
         longest.inspect(|query| self.end(query, Ended::Memory)).is_some()
@@ -134,7 +153,7 @@ impl Running {
 
     /// Ends every query.
     pub fn end_all(&self) {
-        let queries: Vec<_> = self.queries.lock().values().cloned().collect();
+        let queries = self.queries.lock().clone();
         queries.iter().for_each(|query| self.end(query, Ended::Dropped));
     }
 }
@@ -144,8 +163,9 @@ fn watch(running: &Weak<Running>) {
     const LONGEST: Duration = Duration::from_secs(1);
     while let Some(running) = running.upgrade() {
         let mut queries = running.queries.lock();
+        queries.retain(|query| query.is_there());
         let now = Instant::now();
-        let (due, others): (Vec<_>, Vec<_>) = queries.values().cloned().partition(|query| query.is_due(now));
+        let (due, others): (Vec<_>, Vec<_>) = queries.iter().cloned().partition(|query| query.is_due(now));
         let mut next = now + LONGEST;
         if due.is_empty() {
             let waited = others.iter().filter(|query| now < query.deadline).map(|query| query.deadline);
@@ -154,7 +174,9 @@ fn watch(running: &Weak<Running>) {
             drop(queries);
             for query in due {
                 query.end(Ended::Deadline);
-                query.interrupt.interrupt();
+                if let Some(interrupt) = query.interrupt.get() {
+                    interrupt.interrupt();
+                }
             }
             next = Instant::now() + AGAIN;
             queries = running.queries.lock();

@@ -14,7 +14,7 @@ use raftduck_model::{Column, ColumnType};
 use crate::fault::Fault;
 use crate::instance::{self, Shares};
 use crate::literal::{self, LiteralError};
-use crate::nice;
+use crate::nice::{self, Priority};
 use crate::query::QueryError;
 use crate::running::Running;
 use crate::view;
@@ -164,10 +164,11 @@ fn bounded<T: Send, E: Send + From<ScratchError>>(
 ) -> Result<T, E> {
     let failed = |text: &str| E::from(ScratchError(Fault::Storage(text.to_owned())));
     let clone = connection.try_clone().map_err(|error| E::from(ScratchError(error.into())))?;
-    let _registered = running.register(clone.interrupt_handle(), Instant::now() + LONGEST);
+    let registered = running.register(Instant::now() + LONGEST);
+    registered.0.runs_on(&clone);
     std::thread::scope(|scope| {
         let body = move || {
-            nice::lower_this_thread();
+            nice::lower_this_thread(Priority::Lowest);
             work(&clone)
         };
         let thread = std::thread::Builder::new().name("scratch".into()).stack_size(STACK_BYTES);

@@ -8,7 +8,6 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 use std::{fs, io};
 
-use duckdb::Connection;
 use parking_lot::Mutex;
 use raftduck_model::{PartitionId, SchemaVersion, TableId};
 use tokio::sync::{Semaphore, oneshot};
@@ -17,8 +16,8 @@ use crate::apply::{Applier, Job};
 use crate::catalog::Learned;
 use crate::checkpoint::{self, CheckpointError, Checkpoints};
 use crate::entry::ApplyBatch;
-use crate::fault::Fault;
-use crate::nice;
+use crate::instance::Connector;
+use crate::nice::{self, Priority};
 use crate::opening::{self, FILE, OpenError};
 use crate::options::StoreOptions;
 use crate::query::{self, QueryError, QuerySpec, QueryStream, Slots};
@@ -79,8 +78,7 @@ struct Inner {
     queue: Arc<Semaphore>,
     slots: Slots,
     exports: Exports,
-    /// Cloned for every query; a connection is not `Sync`.
-    template: Mutex<Connection>,
+    connector: Connector,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -107,15 +105,17 @@ impl Store {
         // DuckDB's own threads inherit the priority of the thread that opens the instance; the
         // threads below must not, so they are started from here.
         let opening = options.clone();
-        let opened = nice::spawn_engine("engine-open", move || opening::open_file(&file, &opening)).map_err(io)?.join();
+        let opened = nice::spawn("engine-open", Priority::Engine, move || opening::open_file(&file, &opening))
+            .map_err(io)?
+            .join();
         let opened =
             opened.map_err(|_| io(io::Error::other("opening ended by a panic")))?.map_err(OpenError::Engine)?;
         let running = Running::start().map_err(io)?;
-        let clone = || opened.connection.try_clone().map_err(|error| OpenError::Engine(error.into()));
-        let (template, checkpointer) = (clone()?, clone()?);
+        let connector = Connector::new(&opened.connection).map_err(OpenError::Engine)?;
+        let checkpointer = connector.connect().map_err(OpenError::Engine)?;
 
         let queue = Arc::new(Semaphore::new(options.apply_queue_bytes.min(Semaphore::MAX_PERMITS)));
-        let slots = Slots::new(&options);
+        let slots = Slots::new(&options).map_err(io)?;
         let exports = Exports::new(folder.join(EXPORTS)).map_err(io)?;
         let shared = Arc::new(Shared {
             partitions: Partitions::new(opened.partitions, options.keys_per_partition),
@@ -150,16 +150,7 @@ impl Store {
         )?;
         let threads = vec![apply, checkpoint];
         let threads = Mutex::new(threads);
-        Ok(Self(Arc::new(Inner {
-            shared,
-            folder,
-            jobs,
-            queue,
-            slots,
-            exports,
-            template: Mutex::new(template),
-            threads,
-        })))
+        Ok(Self(Arc::new(Inner { shared, folder, jobs, queue, slots, exports, connector, threads })))
     }
 
     /// The partition's state, which is empty if this store never heard of it.
@@ -207,9 +198,8 @@ impl Store {
         &self.0.shared
     }
 
-    /// A connection to the instance with no settings of its own.
-    pub(crate) fn connect(&self) -> Result<Connection, Fault> {
-        Ok(self.0.template.lock().try_clone()?)
+    pub(crate) fn connector(&self) -> Connector {
+        self.0.connector.clone()
     }
 
     /// Writes a checkpoint that begins after this call, and returns when it has ended.

@@ -13,8 +13,9 @@ use super::{Head, VERSION, answer, ask, frame_head, read_head};
 use crate::fault::Fault;
 use crate::gather::Gathered;
 use crate::instance::{self, Shares};
+use crate::nice::{self, Priority};
 use crate::query::QueryError;
-use crate::{appendable, arrow_schema, batch, nice, view};
+use crate::{appendable, arrow_schema, batch, view};
 
 /// How often the child looks whether its parent is still there and its time not over.
 const LOOK: Duration = Duration::from_millis(100);
@@ -33,7 +34,7 @@ pub fn run_child() -> ExitCode {
 }
 
 fn answer_one(mut input: impl Read, mut output: impl Write) -> io::Result<()> {
-    nice::lower_this_thread();
+    nice::lower_this_thread(Priority::Lowest);
     let result = match serve(&mut input, &mut output) {
         Err(Failure::Io(error)) => return Err(error),
         Err(Failure::Query(error)) => {

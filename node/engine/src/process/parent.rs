@@ -44,6 +44,8 @@ impl QueryProcess {
         let mut child = Command::new(exe)
             .arg(SUBCOMMAND)
             .env_clear()
+            // In KiB: by itself the allocator takes a whole GiB before the child has set its bound.
+            .env("MIMALLOC_ARENA_RESERVE", "32768")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

@@ -17,9 +17,12 @@ use super::manifest::{self, Content, DataFile, Manifest};
 use super::parquet::{FILE_BYTES, FileColumn, Parquet};
 use crate::catalog::physical_column;
 use crate::fault::Fault;
-use crate::running::{Ended, Query, Registered};
+use crate::instance::Connector;
+use crate::nice::Priority;
+use crate::pool::Pool;
+use crate::running::{Ended, Query};
 use crate::store::{Store, StoreHalted};
-use crate::{nice, system};
+use crate::system;
 
 /// A partition's state as files.
 #[derive(Debug)]
@@ -80,6 +83,7 @@ pub(crate) struct Exports {
     next: AtomicU64,
     /// One at a time: each holds a read transaction and the processor.
     turn: Arc<Semaphore>,
+    thread: Pool,
 }
 
 impl Exports {
@@ -89,7 +93,8 @@ impl Exports {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => fs::create_dir_all(&folder)?,
         }
-        Ok(Self { folder, next: AtomicU64::new(0), turn: Arc::new(Semaphore::new(1)) })
+        let thread = Pool::start("export", Priority::Engine, 1)?;
+        Ok(Self { folder, next: AtomicU64::new(0), turn: Arc::new(Semaphore::new(1)), thread })
     }
 
     /// No export begins any more.
@@ -122,37 +127,43 @@ type Answer = oneshot::Sender<Result<Exported, ExportError>>;
 pub(crate) async fn start(store: &Store, exports: &Exports, part: PartitionId) -> Result<Exported, ExportError> {
     let halted = |_| store.shared().halted();
     let turn = Arc::clone(&exports.turn).acquire_owned().await.map_err(halted)?;
-    let connection = store.connect()?;
     let deadline = Instant::now() + store.shared().options.longest_export;
-    let registered = store.shared().running.register(connection.interrupt_handle(), deadline);
+    let registered = store.shared().running.register(deadline);
     let number = exports.next.fetch_add(1, Ordering::Relaxed);
     let path = exports.folder.join(format!("{part}-{number}"));
     let (answer, exported) = oneshot::channel();
-    let thread_path = path.clone();
-    let body = move || {
-        let _turn = turn;
-        let result = export(&connection, &registered, part, &thread_path, &answer).map_err(|error| match error {
-            ExportError::Engine(Fault::Interrupted) => registered.query.ended().map_or(ExportError::Timeout, why),
+    let connector = store.connector();
+    exports.thread.run(move || {
+        let result = run(&connector, &registered.0, part, &path, &answer).map_err(|error| match error {
+            ExportError::Engine(Fault::Interrupted) => registered.0.ended().map_or(ExportError::Timeout, why),
             error => error,
         });
-        leave(connection, registered);
+        drop((registered, turn));
         if let Err(Ok(unwanted)) = answer.send(result) {
             drop(Folder(Some(unwanted.folder)));
         }
-    };
-    nice::spawn_engine("export", body).map_err(|source| ExportError::Io { path, source })?;
+    });
     exported.await.map_err(|_| store.shared().halted())?
 }
 
-/// Ends the read transaction with the connection, and only then stops watching it.
-fn leave(connection: Connection, registered: Registered) {
-    drop(connection);
-    drop(registered);
+/// Exports on a connection of its own, which ends the read transaction.
+fn run(
+    connector: &Connector,
+    query: &Query,
+    part: PartitionId,
+    path: &Path,
+    answer: &Answer,
+) -> Result<Exported, ExportError> {
+    let connection = connector.connect()?;
+    query.runs_on(&connection);
+    let exported = export(&connection, query, part, path, answer);
+    query.leave();
+    exported
 }
 
 fn export(
     connection: &Connection,
-    registered: &Registered,
+    query: &Query,
     part: PartitionId,
     path: &Path,
     answer: &Answer,
@@ -172,8 +183,7 @@ fn export(
         tables,
         files: Vec::new(),
     };
-    let mut writer =
-        Writer { connection, query: &registered.query, answer, path, parquet: Parquet::open()?, files: Vec::new() };
+    let mut writer = Writer { connection, query, answer, path, parquet: Parquet::open()?, files: Vec::new() };
     writer.content(Content::Keys, &keys_columns(), &system::select_keys(part))?;
     for table in manifest.newest() {
         writer.content(Content::Rows(table.id), &row_columns(table), &select_rows(table, part))?;

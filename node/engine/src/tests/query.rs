@@ -47,7 +47,7 @@ struct Begun {
 
 impl Begun {
     fn on(store: &Store) -> Self {
-        let connection = store.connect().unwrap();
+        let connection = store.connector().connect().unwrap();
         connection.execute_batch("BEGIN TRANSACTION READ ONLY").unwrap();
         let applied = system::read_applied_indexes(&connection).unwrap();
         Self { connection, applied }

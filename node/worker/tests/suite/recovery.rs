@@ -197,6 +197,16 @@ async fn stores_that_answer_are_seen_and_a_majority_is_no_loss() {
     for store in 0..3 {
         stores.push(cluster.id(store).await);
     }
+    // A store that never had its replica counts as one that lost it.
+    let table = cluster.create_table("t").await;
+    let rows = write(&cluster, &table, 1, 1).await;
+    for store in [1, 2] {
+        eventually(async || match cluster.count_and_sum(store, &table).await.0 {
+            found if found == rows => Ok(()),
+            found => Err(format!("{found} rows")),
+        })
+        .await;
+    }
     cluster.stop(2).await;
     let plan_alone = planned(&cluster, &[2]);
     let answers = reach(&plan_alone.given_up, &Credential::new(TOKEN)).await;
