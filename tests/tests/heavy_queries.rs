@@ -74,8 +74,8 @@ async fn eight_heavy_queries_cause_no_election_and_writes_go_on() -> Result<()> 
         query.await?;
     }
     println!(
-        "{QUERIES} heavy queries for {} s: {} ended, {written} rows written beside them, worst pause {} ms, {} elections; \
-         the machine kept a thread waiting for {processor:?}, a sync for {disk:?}",
+        "{QUERIES} heavy queries for {} s: {} ended, {written} rows written beside them, worst pause {} ms, \
+         {} elections; the machine kept a thread waiting for {processor:?}, a sync for {disk:?}",
         duration.as_secs(),
         ran.load(Ordering::Relaxed),
         worst.as_millis(),
